@@ -1,0 +1,1 @@
+"""One vendor, one file: everything that talks to DVC, MLflow, Great Expectations, BentoML."""

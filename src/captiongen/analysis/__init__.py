@@ -1,0 +1,1 @@
+"""Which captions are worst, and why."""

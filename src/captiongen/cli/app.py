@@ -1,0 +1,30 @@
+"""The `captiongen` command: collects the families of commands and turns project errors into exit codes."""
+
+import sys
+
+import typer
+
+from captiongen.cli import stage_commands
+from captiongen.errors import CaptionGenError
+
+app = typer.Typer(
+    name="captiongen",
+    help="From captioned photographs to a captioner in service.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 unexpected, 2 wrong call or params, 3 data, 4 a gate said no, 5 model, "
+    "6 training, 7 a tool beside us failed.",
+)
+for family in (stage_commands,):
+    app.add_typer(family.app)
+
+
+def main() -> None:
+    """Runs the command line; a project error is one clear message and its documented exit code."""
+    try:
+        app()
+    except CaptionGenError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)

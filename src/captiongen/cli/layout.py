@@ -1,0 +1,61 @@
+"""Where things lie in a project folder. dvc.yaml names the same paths; a contract test compares the two."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of a project, all under `root`."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        """The settings."""
+        return self.root / "params.yaml"
+
+    @property
+    def interim(self) -> Path:
+        """What `ingest` writes: manifest.parquet, quarantine.parquet, ingest.json."""
+        return self.root / "data" / "interim"
+
+    @property
+    def validation(self) -> Path:
+        """What `validate` writes: validation.json and docs/."""
+        return self.root / "reports" / "validation"
+
+    @property
+    def processed(self) -> Path:
+        """What `preprocess` writes: shards/, tokenizer.json, index.json."""
+        return self.root / "data" / "processed"
+
+    @property
+    def data_card(self) -> Path:
+        """What `preprocess` shows: index.html and plots."""
+        return self.root / "reports" / "data_card"
+
+    @property
+    def model(self) -> Path:
+        """What `train` writes: model.safetensors, tokenizer.json, manifest.json."""
+        return self.root / "models" / "captioner"
+
+    @property
+    def training(self) -> Path:
+        """Curves of the training: curves.csv, train.json."""
+        return self.root / "reports" / "training"
+
+    @property
+    def evaluation(self) -> Path:
+        """What `evaluate` writes: captions.parquet, metrics.json."""
+        return self.root / "reports" / "evaluation"
+
+    @property
+    def analysis(self) -> Path:
+        """What `analyse` writes: worst.parquet, index.html."""
+        return self.root / "reports" / "analysis"
+
+    @property
+    def state(self) -> Path:
+        """This machine's own state, versioned by nobody: checkpoints, feature cache, tracking database."""
+        return self.root / ".captiongen"

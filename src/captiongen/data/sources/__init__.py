@@ -1,0 +1,1 @@
+"""Data sets behind one small interface: `open_source(params, folder)`."""

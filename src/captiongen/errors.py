@@ -1,0 +1,101 @@
+"""The one tree of errors that CaptionGen raises on purpose.
+
+Every message says what was expected, what was found, and what to do next. ::
+
+    CaptionGenError
+    |-- ParamsError            params.yaml: unknown key, wrong type, value out of range            exit 2
+    |-- UsageError             a command was called in a way that cannot work                      exit 2
+    |-- DataError              the data are not what the stage needs                               exit 3
+    |   |-- SourceError        a data source is missing, incomplete or of another format
+    |   |-- DownloadError      an archive could not be fetched or failed its integrity check
+    |   |-- ImageDecodeError   bytes that are no readable image, or an image over the limits
+    |   '-- ShardError         a processed data folder is damaged or of another version
+    |-- GateError              a check that guards the pipeline said no                            exit 4
+    |   |-- ValidationFailed   the data contract is broken
+    |   '-- ReleaseRefused     a model version may not be promoted
+    |-- ModelError             a checkpoint, tokenizer or encoder cannot be used                   exit 5
+    |   |-- CheckpointError    damaged, incomplete or of another format version
+    |   '-- EncoderError       unknown encoder, or weights that do not fit it
+    |-- TrainingError          training cannot go on (diverged, another trainer is running)        exit 6
+    '-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
+"""
+
+
+class CaptionGenError(Exception):
+    """Base of all errors that CaptionGen raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ParamsError(CaptionGenError):
+    """params.yaml holds an unknown key, a wrong type, or a value out of range."""
+
+    exit_code = 2
+
+
+class UsageError(CaptionGenError):
+    """A command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(CaptionGenError):
+    """The data are not what the stage needs."""
+
+    exit_code = 3
+
+
+class SourceError(DataError):
+    """A data source is missing, incomplete or of another format."""
+
+
+class DownloadError(DataError):
+    """An archive could not be fetched or failed its integrity check."""
+
+
+class ImageDecodeError(DataError):
+    """Bytes that are no readable image, or an image over the limits."""
+
+
+class ShardError(DataError):
+    """A processed data folder is damaged or of another version."""
+
+
+class GateError(CaptionGenError):
+    """A check that guards the pipeline said no."""
+
+    exit_code = 4
+
+
+class ValidationFailed(GateError):  # noqa: N818 - reads as what happened
+    """The data contract is broken."""
+
+
+class ReleaseRefused(GateError):  # noqa: N818 - reads as what happened
+    """A model version may not be promoted."""
+
+
+class ModelError(CaptionGenError):
+    """A checkpoint, tokenizer or encoder cannot be used."""
+
+    exit_code = 5
+
+
+class CheckpointError(ModelError):
+    """A checkpoint is damaged, incomplete or of another format version."""
+
+
+class EncoderError(ModelError):
+    """The encoder is unknown, or the weights do not fit it."""
+
+
+class TrainingError(CaptionGenError):
+    """Training cannot go on."""
+
+    exit_code = 6
+
+
+class ServiceError(CaptionGenError):
+    """A tool beside us (DVC, MLflow, Prefect, BentoML) failed."""
+
+    exit_code = 7

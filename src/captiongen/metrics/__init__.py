@@ -1,0 +1,1 @@
+"""Caption metrics with intervals, human ceiling and floor."""

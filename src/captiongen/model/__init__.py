@@ -1,0 +1,1 @@
+"""The captioner: timm encoder, Transformer decoder, and their checkpoints."""

@@ -1,0 +1,273 @@
+"""params.yaml as frozen, typed values: read once, at the edge.
+
+Sections are named as the stages that read them. An unknown key, a wrong type or a value out of range is a
+`ParamsError` that names the key. Every field says its unit and range.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from captiongen.errors import ParamsError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class TableParams(_Section):
+    """How to read a table of captions (`source: table`)."""
+
+    captions_file: str | None = None  # relative to ingest.path; None: the only CSV, TSV or JSONL file there
+    image_column: str = "image"  # path of the picture, relative to images_folder
+    caption_columns: tuple[str, ...] = ("caption",)  # one column per caption, or one caption per row
+    split_column: str | None = None  # None: a seeded split by image
+    images_folder: str = "."  # relative to ingest.path
+
+
+class CocoParams(_Section):
+    """How to read COCO captions (`source: coco`): one JSON file per split, or one file and a seeded split."""
+
+    train_file: str = "annotations/captions_train.json"
+    dev_file: str | None = None
+    test_file: str | None = None
+    images_folder: str = "images"
+
+
+class IngestParams(_Section):
+    """Which data set, and how to read it."""
+
+    source: Literal["scenes", "flickr8k", "coco", "table"]
+    path: str  # folder that `captiongen fetch` wrote, or any DVC-tracked folder
+    name: str  # the data set's name in cards, tags and reports
+    max_rejected_fraction: Fraction = 0.01  # more unreadable images or orphan captions than this stop the run
+    split_fractions: dict[Literal["train", "dev", "test"], Fraction] = {"train": 0.8, "dev": 0.1, "test": 0.1}
+    split_seed: Seed = 20131
+    table: TableParams = TableParams()
+    coco: CocoParams = CocoParams()
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> "IngestParams":
+        if abs(sum(self.split_fractions.values()) - 1.0) > 1e-6:
+            raise ValueError(f"split_fractions must sum to 1, found {sum(self.split_fractions.values()):.4f}")
+        return self
+
+
+class ValidateParams(_Section):
+    """The data contract. `warn` lists checks that report instead of stopping."""
+
+    captions_per_image: Count | None = 5  # None: any number from one
+    min_caption_tokens: Count = 3
+    max_caption_tokens: Count = 50
+    max_short_captions_fraction: Fraction = 0.01
+    min_side_px: Count = 32
+    max_side_px: Count = 10_000
+    max_bytes: Count = 25_000_000
+    max_aspect_ratio: Positive = 4.0
+    max_duplicate_caption_fraction: Fraction = 0.1  # of images that repeat one of their own captions
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)] = 2  # bits of a 64-bit perceptual hash
+    min_split_fractions: dict[Literal["train", "dev", "test"], Fraction] = {"train": 0.5, "dev": 0.02, "test": 0.02}
+    min_vocabulary: Count = 20
+    max_unseen_words_fraction: Fraction = 0.2  # of test words that training never shows
+    warn: tuple[str, ...] = ()
+
+
+class TokenizerParams(_Section):
+    """How captions become tokens."""
+
+    kind: Literal["word", "bpe"] = "word"
+    min_count: Count = 3  # word: rarer training words become the unknown token
+    vocabulary_size: Annotated[int, Field(ge=50)] = 6000  # bpe: number of pieces
+
+
+class PreprocessParams(_Section):
+    """What the model sees of an image and of a caption."""
+
+    image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    resize: Literal["squash", "crop"]  # squash: whole frame, aspect ratio lost; crop: centre square
+    images_per_shard: Count = 512
+    tokenizer: TokenizerParams = TokenizerParams()
+
+
+class EncoderParams(_Section):
+    """The image encoder: any timm model that yields a feature map."""
+
+    name: str  # as timm.list_models() has it; the hub tag may follow a dot
+    weights: str = "none"  # none: random; hub: timm's pretrained weights; else the path of a safetensors file
+    weights_sha256: str | None = None  # checked at load; `captiongen fetch weights` writes it
+    training: Literal["frozen", "finetuned"] = "finetuned"
+    learning_rate_factor: Positive = 1.0  # of the decoder's rate, when finetuned
+    drop_path: Fraction = 0.0
+    is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
+
+
+class DecoderParams(_Section):
+    """The Transformer that writes the caption."""
+
+    width: Count = 384
+    num_layers: Count = 3
+    num_heads: Count = 6
+    feedforward_factor: Count = 4
+    dropout: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "DecoderParams":
+        if self.width % self.num_heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of num_heads ({self.num_heads})")
+        if self.width % 4:
+            raise ValueError(f"width ({self.width}) must be a multiple of 4 (2-D sine positions)")
+        return self
+
+
+class AugmentationParams(_Section):
+    """Changes to training images; none when the encoder is frozen, whose features are computed once."""
+
+    min_crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    colour: Fraction = 0.0  # strength of brightness, contrast and saturation jitter
+    mirror: bool = False  # left and right are swapped in the captions too
+
+
+class OptimisationParams(_Section):
+    """How the weights move."""
+
+    num_epochs: Count
+    batch_size: Count = 64  # captions per optimiser step and process
+    accumulation_steps: Count = 1
+    learning_rate: Positive = 5e-4
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    warmup_fraction: Fraction = 0.05  # of all steps; cosine to zero after it
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    max_gradient_norm: Positive = 1.0
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # 0: off
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
+
+
+class DecodeParams(_Section):
+    """How captions are searched: recorded in the model's manifest, so that serving does as evaluation did."""
+
+    method: Literal["beam", "greedy", "sample"] = "beam"
+    num_beams: Annotated[int, Field(ge=1, le=64)] = 3
+    length_penalty: Annotated[float, Field(ge=0.0, le=5.0)] = 0.6  # score = log p / length ** penalty
+    max_tokens: Annotated[int, Field(ge=2, le=128)] = 24
+    num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
+    temperature: Positive = 1.0  # sample only
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
+    seed: Seed = 0  # sample only
+
+    def describe(self) -> str:
+        """The decoding as one line of a metrics signature."""
+        if self.method == "beam":
+            return f"beam{self.num_beams} length_penalty={self.length_penalty} max_tokens={self.max_tokens}"
+        if self.method == "greedy":
+            return f"greedy max_tokens={self.max_tokens}"
+        return f"sample temperature={self.temperature} top_p={self.top_p} seed={self.seed} max_tokens={self.max_tokens}"
+
+
+class SelectionParams(_Section):
+    """Which epoch wins: the best dev CIDEr of free-running captions."""
+
+    every_num_epochs: Count = 1
+    patience: Count = 3  # evaluations without a better one before training stops
+    max_images: Count | None = None  # of the dev split; None: all
+
+
+class TrainParams(_Section):
+    """Everything that makes a model out of processed data."""
+
+    seed: Seed = 0
+    encoder: EncoderParams
+    decoder: DecoderParams = DecoderParams()
+    augmentation: AugmentationParams = AugmentationParams()
+    optimisation: OptimisationParams
+    selection: SelectionParams = SelectionParams()
+    decode: DecodeParams = DecodeParams()
+
+    @model_validator(mode="after")
+    def _frozen_encoders_see_plain_images(self) -> "TrainParams":
+        if self.encoder.training == "frozen" and self.augmentation != AugmentationParams():
+            raise ValueError(
+                "augmentation needs encoder.training: finetuned; with a frozen encoder features are computed once"
+            )
+        return self
+
+
+class EvaluateParams(_Section):
+    """Scoring on held-out images."""
+
+    split: Literal["dev", "test"] = "test"
+    batch_size: Count = 32
+    num_resamples: Annotated[int, Field(ge=100)] = 1000
+    seed: Seed = 0
+
+
+class AnalyseParams(_Section):
+    """The error analysis."""
+
+    num_worst: Count = 50
+
+
+class ReleaseParams(_Section):
+    """Registering and the gate in front of `champion`."""
+
+    model_name: str = "captiongen"
+    min_cider_over_floor: float = 5.0  # a first champion must beat the constant caption by this much CIDEr
+    max_cider_loss: Annotated[float, Field(ge=0.0)] = 0.0  # paired 95 % interval must lie above minus this
+    num_resamples: Annotated[int, Field(ge=100)] = 2000
+
+
+class Params(_Section):
+    """The whole of params.yaml."""
+
+    ingest: IngestParams
+    validate_: ValidateParams = Field(default=ValidateParams(), alias="validate")
+    preprocess: PreprocessParams
+    train: TrainParams
+    evaluate: EvaluateParams = EvaluateParams()
+    analyse: AnalyseParams = AnalyseParams()
+    release: ReleaseParams = ReleaseParams()
+
+
+def load_params(path: Path) -> Params:
+    """Reads and checks a params file.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML mapping, or a key is unknown, missing or out of range.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing. Run `captiongen use scenes` to write one.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is no readable YAML: {error}") from error
+    return parse_params(raw, origin=str(path))
+
+
+def parse_params(raw: object, *, origin: str) -> Params:
+    """Checks already parsed params; `origin` names them in errors.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{origin} must be a mapping of sections, found {type(raw).__name__}.")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        problems = [_describe(problem["loc"], problem["msg"], problem.get("input")) for problem in error.errors()]
+        raise ParamsError(f"{origin}: " + "; ".join(problems)) from error
+
+
+def _describe(location: tuple[int | str, ...], message: str, found: object) -> str:
+    key = ".".join(str(part) for part in location) or "top level"
+    if message == "Extra inputs are not permitted":
+        return f"{key}: unknown key, remove it or correct its spelling"
+    if message == "Field required":
+        return f"{key}: missing"
+    return f"{key}: {message} (found {found!r})"

@@ -1,0 +1,1 @@
+"""Captions as text: normalising, tokenizing. Needs no torch."""

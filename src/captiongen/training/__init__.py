@@ -1,0 +1,1 @@
+"""Losses, schedule, optimiser step and the loop around them."""
