@@ -48,9 +48,9 @@ def _declare_missing_operators() -> None:
             pass  # built for CUDA: the schemas below stand in for it
         else:
             return
-    declared = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    declared = torch.library.Library("torchvision", "DEF")
     for schema in _NMS_SCHEMAS:
-        declared.define(schema)  # type: ignore[no-untyped-call]
+        declared.define(schema)
     _declared.append(declared)
 
 
