@@ -105,6 +105,7 @@ class EncoderParams(_Section):
     training: Literal["frozen", "finetuned"] = "finetuned"
     learning_rate_factor: Positive = 1.0  # of the decoder's rate, when finetuned
     drop_path: Fraction = 0.0
+    output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
     is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
 
 
@@ -138,7 +139,7 @@ class OptimisationParams(_Section):
     """How the weights move."""
 
     num_epochs: Count
-    batch_size: Count = 64  # captions per optimiser step and process
+    batch_size: Count = 32  # images per forward pass, each with all of its captions
     accumulation_steps: Count = 1
     learning_rate: Positive = 5e-4
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01

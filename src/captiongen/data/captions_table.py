@@ -1,0 +1,75 @@
+"""captions.parquet: what the model said of each evaluated image, beside what people said."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from captiongen.data.files import write_atomically
+from captiongen.errors import ShardError
+from captiongen.types import CaptionedImage, Hypothesis, WordScore
+
+_HYPOTHESIS = pa.struct(
+    [
+        ("caption", pa.string()),
+        ("words", pa.list_(pa.struct([("word", pa.string()), ("probability", pa.float64())]))),
+        ("log_probability", pa.float64()),
+        ("score", pa.float64()),
+        ("is_complete", pa.bool_()),
+    ]
+)
+CAPTIONS_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("hypotheses", pa.list_(_HYPOTHESIS)),
+        ("references", pa.list_(pa.string())),
+    ]
+)
+
+
+def write_captions(path: Path, rows: Iterable[CaptionedImage], *, facts: dict[str, str] | None = None) -> None:
+    """Writes captions atomically; `facts` (model hash, split hash, decoding) go into the file's metadata."""
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=CAPTIONS_SCHEMA)
+    table = table.replace_schema_metadata({"captiongen": json.dumps(facts or {}, sort_keys=True)})
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def read_captions(path: Path) -> list[CaptionedImage]:
+    """Reads captions in the order they were written.
+
+    Raises:
+        ShardError: the file is missing or no captions table.
+    """
+    return [
+        CaptionedImage(
+            image_id=row["image_id"],
+            hypotheses=tuple(
+                Hypothesis(**{**one, "words": tuple(WordScore(**word) for word in one["words"])})
+                for one in row["hypotheses"]
+            ),
+            references=tuple(row["references"]),
+        )
+        for row in _read(path).to_pylist()
+    ]
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """Reads what `write_captions` put into the metadata."""
+    facts: dict[str, str] = json.loads((_read(path).schema.metadata or {}).get(b"captiongen", b"{}"))
+    return facts
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise ShardError(f"Expected evaluated captions at {path}: {error}. Run `dvc repro evaluate`.") from error
+    if not table.schema.equals(CAPTIONS_SCHEMA):
+        raise ShardError(f"{path} has other columns than this version of captiongen writes. Run `dvc repro evaluate`.")
+    return table

@@ -1,0 +1,174 @@
+"""Image to caption: the one path that evaluation, analysis, the command line, the registry's model and the service share.
+
+Shapes: B images, S side in px, K rows of an image, T tokens, N = G * G positions of the feature map, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from captiongen.data.images import prepare
+from captiongen.decode.beam import beam_search
+from captiongen.decode.sample import greedy, sample
+from captiongen.decode.stepper import Decoded, SpecialTokens
+from captiongen.errors import UsageError
+from captiongen.model.captioner import Captioner
+from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
+from captiongen.model.decoder import CaptionDecoder
+from captiongen.params import DecodeParams
+from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.types import CaptionResult, Hypothesis, WordScore
+
+
+class CachedNextToken:
+    """A decoder over a batch of images as a next-token callable that keeps keys and values between calls."""
+
+    def __init__(self, decoder: CaptionDecoder, features: Tensor, forbidden: Sequence[int]) -> None:
+        self._decoder = decoder
+        self._state = decoder.start(features)
+        self._forbidden = list(forbidden)
+
+    def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
+        """(B, K) tokens and parents -> (B, K, V) log-probabilities; forbidden tokens are -inf."""
+        state = self._state.select(parents)
+        logits, self._state, _ = self._decoder.advance(state, tokens[:, :, None])
+        logits = logits[:, :, -1].float()
+        logits[..., self._forbidden] = float("-inf")
+        return logits.log_softmax(dim=-1)
+
+
+class CaptionEngine:
+    """Captions images with one trained captioner; safe to share between threads.
+
+    Args:
+        loaded: captioner, tokenizer and manifest.
+        device: `cpu`, `cuda`, `cuda:1` ...
+    """
+
+    def __init__(self, loaded: LoadedCaptioner, *, device: str = "cpu") -> None:
+        self.manifest: CaptionerManifest = loaded.manifest
+        self.tokenizer: CaptionTokenizer = loaded.tokenizer
+        self._device = torch.device(device)
+        self._captioner: Captioner = loaded.captioner.to(self._device).eval()
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu") -> "CaptionEngine":
+        """Loads a captioner folder.
+
+        Raises:
+            CheckpointError: a file is missing, damaged, or of another format version.
+        """
+        return cls(load_captioner(folder), device=device)
+
+    def caption(
+        self, images: Sequence[Image.Image], *, decode: DecodeParams | None = None, with_attention: bool = False
+    ) -> list[CaptionResult]:
+        """Captions pictures of any size.
+
+        Args:
+            images: RGB pictures.
+            decode: how to search; the model's own way by default, which is how it was evaluated.
+            with_attention: also return where each word of the best caption looked.
+        """
+        if not images:
+            return []
+        arrays = np.stack([prepare(image, self.manifest.preprocessing) for image in images])
+        return self.caption_arrays(arrays, decode=decode, with_attention=with_attention)
+
+    @torch.inference_mode()
+    def caption_arrays(
+        self, arrays: npt.NDArray[np.uint8], *, decode: DecodeParams | None = None, with_attention: bool = False
+    ) -> list[CaptionResult]:
+        """Captions prepared images, (B, S, S, 3) uint8; otherwise as `caption`."""
+        batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
+        return self.caption_features(self._captioner.encoder(batch), decode=decode, with_attention=with_attention)
+
+    @torch.inference_mode()
+    def caption_features(
+        self, features: Tensor, *, decode: DecodeParams | None = None, with_attention: bool = False
+    ) -> list[CaptionResult]:
+        """Captions encoded images, (B, C, G, G); otherwise as `caption`."""
+        decode = decode or self.manifest.decode
+        features = features.float()
+        decoded = search(self._captioner.decoder, features, decode)
+        results = [tuple(_hypothesis(one, self.tokenizer) for one in nbest) for nbest in decoded]
+        if not with_attention:
+            return [CaptionResult(hypotheses) for hypotheses in results]
+        maps = [
+            self._attention(features[index : index + 1], nbest[0].tokens) for index, nbest in enumerate(decoded)
+        ]
+        return [CaptionResult(hypotheses, attention) for hypotheses, attention in zip(results, maps, strict=True)]
+
+    def _attention(self, features: Tensor, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Attention while each word of one caption was written, (words, G, G); pieces of a word are averaged."""
+        decoder = self._captioner.decoder
+        read = torch.tensor([self.tokenizer.bos_id, *tokens[:-1]], device=features.device)
+        _, _, weights = decoder.advance(decoder.start(features), read[None, None])  # (1, 1, T, N)
+        per_token = weights[0, 0].cpu().numpy().reshape(len(tokens), *features.shape[-2:])
+        words = self.tokenizer.words(tokens)
+        if not words:
+            return np.empty((0, *per_token.shape[1:]), dtype=np.float32)
+        return np.stack([per_token[positions].mean(axis=0) for _, positions in words]).astype(np.float32)
+
+
+def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> list[list[Decoded]]:
+    """Searches captions of encoded images, (B, C, G, G), as `decode` says; an n-best list per image, best first.
+
+    Raises:
+        UsageError: the captions asked for are longer than the decoder can write.
+    """
+    if decode.max_tokens > decoder.max_tokens + 1:
+        raise UsageError(
+            f"This captioner writes at most {decoder.max_tokens} tokens, max_tokens is {decode.max_tokens}. Lower it."
+        )
+    tokenizer = CaptionTokenizer
+    special = SpecialTokens(bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    forbidden = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id)
+    next_token = CachedNextToken(decoder, features, forbidden)
+    num_images, device = features.shape[0], features.device
+    if decode.method == "beam":
+        return beam_search(
+            next_token,
+            num_images=num_images,
+            special=special,
+            num_beams=decode.num_beams,
+            num_hypotheses=decode.num_hypotheses,
+            length_penalty=decode.length_penalty,
+            max_tokens=decode.max_tokens,
+            device=device,
+        )
+    if decode.method == "greedy":
+        found = greedy(
+            next_token, num_images=num_images, special=special, max_tokens=decode.max_tokens, device=device
+        )
+    else:
+        found = sample(
+            next_token,
+            num_images=num_images,
+            special=special,
+            max_tokens=decode.max_tokens,
+            generator=torch.Generator(device=device).manual_seed(decode.seed),
+            temperature=decode.temperature,
+            top_p=decode.top_p,
+            device=device,
+        )
+    return [[one] for one in found]
+
+
+def _hypothesis(decoded: Decoded, tokenizer: CaptionTokenizer) -> Hypothesis:
+    probabilities = np.exp(decoded.token_log_probabilities)
+    words = tuple(
+        WordScore(word, float(np.prod(probabilities[positions]))) for word, positions in tokenizer.words(decoded.tokens)
+    )
+    return Hypothesis(
+        caption=tokenizer.decode(decoded.tokens),
+        words=words,
+        log_probability=decoded.log_probability,
+        score=decoded.score,
+        is_complete=decoded.is_complete,
+    )

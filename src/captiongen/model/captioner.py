@@ -1,0 +1,50 @@
+"""The captioner: image encoder and caption decoder as one model."""
+
+from torch import Tensor, nn
+
+from captiongen.model.decoder import CaptionDecoder
+from captiongen.model.encoder import ImageEncoder, build_encoder
+from captiongen.params import DecoderParams, EncoderParams
+
+
+class Captioner(nn.Module):
+    """Image in, caption tokens out.
+
+    Shapes: B images, S side in px, K captions of an image, T tokens, V vocabulary, (C, G, G) feature map.
+    """
+
+    def __init__(self, encoder: ImageEncoder, decoder: CaptionDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher-forced logits: features (B, C, G, G) and tokens (B, K, T) -> (B, K, T, V)."""
+        logits, _, _ = self.decoder.advance(self.decoder.start(features), tokens)
+        return logits
+
+
+def build_captioner(
+    encoder_params: EncoderParams,
+    decoder_params: DecoderParams,
+    *,
+    image_size_px: int,
+    vocabulary_size: int,
+    max_tokens: int,
+    with_encoder_weights: bool = True,
+) -> Captioner:
+    """Builds a captioner whose decoder fits the encoder's feature map.
+
+    Raises:
+        EncoderError: the encoder is unknown or its weights do not fit.
+    """
+    encoder = build_encoder(encoder_params, with_weights=with_encoder_weights)
+    num_channels, grid_size = encoder.measure(image_size_px)
+    decoder = CaptionDecoder(
+        decoder_params,
+        vocabulary_size=vocabulary_size,
+        num_channels=num_channels,
+        grid_size=grid_size,
+        max_tokens=max_tokens,
+    )
+    return Captioner(encoder, decoder)

@@ -1,0 +1,157 @@
+"""A captioner as a folder: model.safetensors + tokenizer.json + manifest.json, never a pickle.
+
+The manifest says how to build the model, how images and captions are prepared, how captions are searched, and which
+bytes it was trained on; the hashes of the two other files are checked at every load.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from captiongen.data.files import atomic_folder, sha256_of_file
+from captiongen.data.images import Preprocessing
+from captiongen.errors import CheckpointError
+from captiongen.model.captioner import Captioner, build_captioner
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams
+from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.types import Split
+
+WEIGHTS_FILE, TOKENIZER_FILE, MANIFEST_FILE = "model.safetensors", "tokenizer.json", "manifest.json"
+
+
+class CaptionerManifest(BaseModel):
+    """What manifest.json holds.
+
+    Attributes:
+        dataset: name of the data set it was trained on.
+        data_hash: sha256 of that data set as `preprocess` defines it.
+        split_hashes: split -> sha256 over its image ids and references.
+        max_tokens: the longest caption the decoder can write.
+        dev_cider: CIDEr on the dev split that picked these weights (x100).
+        weights_sha256: of model.safetensors; the model's identity everywhere.
+        tokenizer_sha256: of tokenizer.json.
+        code_version: version of captiongen that wrote it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    encoder: EncoderParams
+    decoder: DecoderParams
+    image_size_px: int
+    resize: Literal["squash", "crop"]
+    decode: DecodeParams
+    vocabulary_size: int
+    max_tokens: int
+    dataset: str
+    data_hash: str
+    split_hashes: dict[Split, str]
+    dev_cider: float
+    weights_sha256: str
+    tokenizer_sha256: str
+    code_version: str
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes what the encoder sees."""
+        return Preprocessing(image_size_px=self.image_size_px, resize=self.resize)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCaptioner:
+    """A captioner with all it needs to caption."""
+
+    captioner: Captioner
+    tokenizer: CaptionTokenizer
+    manifest: CaptionerManifest
+
+
+def save_captioner(
+    folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer, facts: Mapping[str, object]
+) -> CaptionerManifest:
+    """Writes a captioner folder atomically and returns its manifest.
+
+    Args:
+        folder: replaced when it exists.
+        captioner: weights are stored in their own precision.
+        tokenizer: stored beside them.
+        facts: all manifest fields but the hashes and the vocabulary size.
+    """
+    with atomic_folder(folder) as part:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in captioner.state_dict().items()}
+        save_file(state, part / WEIGHTS_FILE)
+        tokenizer.save(part / TOKENIZER_FILE)
+        manifest = CaptionerManifest.model_validate(
+            {
+                **facts,
+                "vocabulary_size": tokenizer.vocabulary_size,
+                "weights_sha256": sha256_of_file(part / WEIGHTS_FILE),
+                "tokenizer_sha256": sha256_of_file(part / TOKENIZER_FILE),
+            }
+        )
+        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(folder: Path) -> CaptionerManifest:
+    """Reads a captioner's manifest without loading its weights.
+
+    Raises:
+        CheckpointError: the folder holds no captioner of this format version.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        return CaptionerManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"Expected a captioner folder with {WEIGHTS_FILE}, {TOKENIZER_FILE} and {MANIFEST_FILE}, found no "
+            f"{MANIFEST_FILE} in {folder}. Train one with `dvc repro`, or restore it with `dvc pull`."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{path} is no manifest of format version 1: {where}: {first['msg']}. It is damaged or was "
+            "written by another version of captiongen."
+        ) from error
+
+
+def load_captioner(folder: Path) -> LoadedCaptioner:
+    """Loads a captioner onto the CPU, in evaluation mode, after checking its hashes.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not belong to the manifest.
+        EncoderError: this timm has no such encoder.
+    """
+    manifest = read_manifest(folder)
+    _check_hash(folder / WEIGHTS_FILE, manifest.weights_sha256)
+    _check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
+    captioner = build_captioner(
+        manifest.encoder,
+        manifest.decoder,
+        image_size_px=manifest.image_size_px,
+        vocabulary_size=manifest.vocabulary_size,
+        max_tokens=manifest.max_tokens,
+        with_encoder_weights=False,
+    )
+    try:
+        captioner.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder / WEIGHTS_FILE} does not fit the model its manifest names: {reason}") from error
+    return LoadedCaptioner(captioner.eval(), CaptionTokenizer.load(folder / TOKENIZER_FILE), manifest)
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"Expected {path.name} beside the manifest, found none. Restore {path} with `dvc pull`.")
+    if (found := sha256_of_file(path)) != expected:
+        raise CheckpointError(
+            f"{path} is damaged or was replaced: expected sha256 {expected}, found {found}. Restore it with `dvc pull` "
+            "or train again."
+        )

@@ -1,0 +1,212 @@
+"""The caption decoder: a pre-norm Transformer over a map of image features, with tied embeddings.
+
+It reads top to bottom: attention, one layer, the decoder. There is one set of weights and one forward pass per layer;
+training feeds whole captions, decoding feeds one token at a time and keeps keys and values.
+
+Shapes: B images, K captions (or beams) of each image, T tokens, P tokens already decoded, N memory positions,
+W width, H heads, D = W / H, V vocabulary. Keys and values of the memory are computed once per image and shared by
+its K rows, which is why captions stand as (B, K, T) and not as one flat batch.
+
+Source: Vaswani et al. 2017 (arXiv 1706.03762); pre-norm as in Xiong et al. 2020 (arXiv 2002.04745).
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captiongen.params import DecoderParams
+
+# At these short lengths plain matrix products beat fused attention on CPUs, whose backward pass took a quarter of a
+# training step; they also hand out the attention weights.
+
+
+@dataclass(frozen=True, slots=True)
+class KeysValues:
+    """Keys and values of one attention: each (B, H, N, D) for the memory, (B, K, H, P, D) for decoded tokens."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderState:
+    """What decoding keeps between steps: per layer the memory's keys and values, and those of the tokens so far."""
+
+    memory: tuple[KeysValues, ...]
+    tokens: tuple[KeysValues, ...] | None
+    length: int
+
+    def select(self, parents: Tensor) -> "DecoderState":
+        """Reorders the rows of each image.
+
+        Args:
+            parents: (B, K') for each new row the old row of the same image that it continues.
+        """
+        if self.tokens is None:
+            return self
+        index = parents[:, :, None, None, None]
+
+        def pick(old: Tensor) -> Tensor:  # (B, K, H, P, D) -> (B, K', H, P, D)
+            return old.gather(1, index.expand(-1, -1, *old.shape[2:]))
+
+        return DecoderState(
+            self.memory, tuple(KeysValues(pick(kv.keys), pick(kv.values)) for kv in self.tokens), self.length
+        )
+
+
+class SelfAttention(nn.Module):
+    """Causal attention of a caption to its own earlier tokens."""
+
+    def __init__(self, params: DecoderParams) -> None:
+        super().__init__()
+        self.num_heads = params.num_heads
+        self.query_key_value = nn.Linear(params.width, 3 * params.width)
+        self.output = nn.Linear(params.width, params.width)
+
+    def forward(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
+        """(B, K, T, W) and keys of P earlier tokens -> (B, K, T, W) and keys of P + T tokens."""
+        num_images, num_rows, num_tokens, _ = x.shape
+        heads = self.query_key_value(x).view(num_images, num_rows, num_tokens, 3, self.num_heads, -1)
+        query, keys, values = heads.permute(3, 0, 1, 4, 2, 5)  # each (B, K, H, T, D)
+        if past is not None:
+            keys, values = torch.cat([past.keys, keys], dim=3), torch.cat([past.values, values], dim=3)
+        scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, K, H, T, P + T)
+        if num_tokens > 1:
+            num_keys = keys.shape[3]
+            is_future = torch.ones(num_tokens, num_keys, dtype=torch.bool, device=x.device)
+            scores = scores.masked_fill(is_future.triu(num_keys - num_tokens + 1), float("-inf"))
+        mixed = scores.softmax(dim=-1) @ values  # (B, K, H, T, D)
+        return self.output(mixed.transpose(2, 3).reshape(x.shape)), KeysValues(keys, values)
+
+
+class CrossAttention(nn.Module):
+    """Attention of caption tokens to the image."""
+
+    def __init__(self, params: DecoderParams) -> None:
+        super().__init__()
+        self.num_heads = params.num_heads
+        self.query = nn.Linear(params.width, params.width)
+        self.key_value = nn.Linear(params.width, 2 * params.width)
+        self.output = nn.Linear(params.width, params.width)
+
+    def project(self, memory: Tensor) -> KeysValues:
+        """(B, N, W) -> keys and values (B, H, N, D), once per image."""
+        num_images, num_positions, _ = memory.shape
+        heads = self.key_value(memory).view(num_images, num_positions, 2, self.num_heads, -1)
+        keys, values = heads.permute(2, 0, 3, 1, 4)
+        return KeysValues(keys, values)
+
+    def forward(self, x: Tensor, memory: KeysValues) -> tuple[Tensor, Tensor]:
+        """(B, K, T, W) -> (B, K, T, W), and the weights (B, H, K * T, N)."""
+        num_images, num_rows, num_tokens, _ = x.shape
+        # All rows of an image share its keys, so they queue up as one long row of queries: (B, H, K * T, D).
+        query = self.query(x).view(num_images, num_rows * num_tokens, self.num_heads, -1).transpose(1, 2)
+        weights = (query @ memory.keys.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1)
+        mixed = (weights @ memory.values).transpose(1, 2).reshape(x.shape)
+        return self.output(mixed), weights
+
+
+class DecoderLayer(nn.Module):
+    """Look back, look at the image, think; each on a normalised input and added to what was there."""
+
+    def __init__(self, params: DecoderParams) -> None:
+        super().__init__()
+        self.self_norm, self.cross_norm, self.think_norm = (nn.LayerNorm(params.width) for _ in range(3))
+        self.self_attention = SelfAttention(params)
+        self.cross_attention = CrossAttention(params)
+        hidden = params.width * params.feedforward_factor
+        self.think = nn.Sequential(nn.Linear(params.width, hidden), nn.GELU(), nn.Linear(hidden, params.width))
+        self.dropout = nn.Dropout(params.dropout)
+
+    def forward(self, x: Tensor, memory: KeysValues, past: KeysValues | None) -> tuple[Tensor, KeysValues, Tensor]:
+        """(B, K, T, W) -> (B, K, T, W), the keys and values to keep, and the weights over the image."""
+        looked_back, kept = self.self_attention(self.self_norm(x), past)
+        x = x + self.dropout(looked_back)
+        looked_at, weights = self.cross_attention(self.cross_norm(x), memory)
+        x = x + self.dropout(looked_at)
+        return x + self.dropout(self.think(self.think_norm(x))), kept, weights
+
+
+class CaptionDecoder(nn.Module):
+    """Writes captions over a map of image features.
+
+    Args:
+        params: the section `train.decoder`.
+        vocabulary_size: V.
+        num_channels: channels of the encoder's feature map.
+        grid_size: G, side of the feature map.
+        max_tokens: the longest caption that can be written, begin and end tokens not counted.
+    """
+
+    image_positions: Tensor
+
+    def __init__(
+        self, params: DecoderParams, *, vocabulary_size: int, num_channels: int, grid_size: int, max_tokens: int
+    ) -> None:
+        super().__init__()
+        self.max_tokens = max_tokens
+        self.bridge = nn.Sequential(nn.LayerNorm(num_channels), nn.Linear(num_channels, params.width))
+        self.memory_norm = nn.LayerNorm(params.width)
+        self.register_buffer("image_positions", sine_positions_2d(grid_size, params.width), persistent=False)
+        self.embedding = nn.Embedding(vocabulary_size, params.width)
+        self.token_positions = nn.Parameter(torch.zeros(max_tokens + 1, params.width))
+        self.layers = nn.ModuleList(DecoderLayer(params) for _ in range(params.num_layers))
+        self.final_norm = nn.LayerNorm(params.width)
+        self.dropout = nn.Dropout(params.dropout)
+        self.apply(_initialise)
+
+    def start(self, features: Tensor) -> DecoderState:
+        """Prepares images for decoding: (B, C, G, G) features -> the state before the first token."""
+        flat = features.flatten(2).transpose(1, 2)  # (B, N, C)
+        memory = self.memory_norm(self.dropout(self.bridge(flat)) + self.image_positions)  # (B, N, W)
+        projected = tuple(cast(DecoderLayer, layer).cross_attention.project(memory) for layer in self.layers)
+        return DecoderState(memory=projected, tokens=None, length=0)
+
+    def advance(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState, Tensor]:
+        """Reads tokens and predicts the next one after each.
+
+        Args:
+            state: after the tokens so far.
+            tokens: (B, K, T) int64, the tokens that follow.
+
+        Returns:
+            logits (B, K, T, V), the state after these tokens, and the last layer's attention to the image, averaged
+            over heads, (B, K, T, N).
+        """
+        end = state.length + tokens.shape[-1]
+        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5 + self.token_positions[state.length : end]
+        x = self.dropout(x)
+        kept, weights = [], x
+        for index, layer in enumerate(self.layers):
+            past = None if state.tokens is None else state.tokens[index]
+            x, keys_values, weights = layer(x, state.memory[index], past)
+            kept.append(keys_values)
+        logits = F.linear(self.final_norm(x), self.embedding.weight)
+        attention = weights.mean(dim=1).view(*tokens.shape, -1)
+        return logits, DecoderState(state.memory, tuple(kept), end), attention
+
+
+def sine_positions_2d(grid_size: int, width: int) -> Tensor:
+    """Fixed positions of a square grid, (N, W): half the width for the row, half for the column.
+
+    Source: the sine positions of arXiv 1706.03762, one axis per half, as in DETR (arXiv 2005.12872).
+    """
+    num_frequencies = width // 4
+    frequencies = 10_000.0 ** (-torch.arange(num_frequencies) / num_frequencies)
+    angles = torch.arange(grid_size)[:, None] * frequencies  # (G, W / 4)
+    axis = torch.cat([angles.sin(), angles.cos()], dim=-1)  # (G, W / 2)
+    rows = axis[:, None, :].expand(-1, grid_size, -1)
+    columns = axis[None, :, :].expand(grid_size, -1, -1)
+    return torch.cat([rows, columns], dim=-1).reshape(grid_size * grid_size, width)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        # Scaled up by sqrt(width) on the way in, used as it is on the way out.
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)

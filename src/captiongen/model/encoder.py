@@ -1,0 +1,150 @@
+"""The image encoder: a timm model cut before its classifier, as a map of image features.
+
+Shapes: B images, S side of the image in px, C channels, G side of the feature grid, N = G * G positions.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captiongen.data.files import sha256_of_file
+from captiongen.errors import EncoderError
+from captiongen.params import EncoderParams
+
+
+class ImageEncoder(nn.Module):
+    """Turns normalised images into a map of features.
+
+    Args:
+        params: which timm model, and how it is cut.
+        backbone: the timm model, already without its classifier.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, params: EncoderParams, backbone: Any) -> None:
+        super().__init__()
+        self.backbone: Any = backbone  # timm's own methods are not part of nn.Module's type
+        self._earlier_stage = _stage_before_last(backbone, params) if params.is_multiscale else None
+        config = backbone.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1) * 255.0, persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1) * 255.0, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encodes images.
+
+        Args:
+            images: (B, 3, S, S) uint8 or float, 0..255, RGB; normalised here, by the statistics the weights know.
+
+        Returns:
+            (B, C, G, G) features.
+        """
+        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        if self._earlier_stage is None:
+            return cast(Tensor, self.backbone.forward_features(normalised))
+        last, (earlier,) = self.backbone.forward_intermediates(normalised, indices=[self._earlier_stage])
+        pooled = F.adaptive_avg_pool2d(earlier, last.shape[-2:])
+        return torch.cat([last, pooled], dim=1)
+
+    @torch.no_grad()
+    def measure(self, image_size_px: int) -> tuple[int, int]:
+        """Returns (C, G) for images of this size."""
+        was_training = self.training
+        self.eval()
+        features = self(torch.zeros(1, 3, image_size_px, image_size_px, device=self.mean.device))
+        self.train(was_training)
+        if features.ndim != 4:
+            raise EncoderError(
+                f"Expected an encoder with a map (batch, channels, rows, columns), found {tuple(features.shape)}. "
+                "Choose a convolutional timm model such as convnext_nano."
+            )
+        return features.shape[1], features.shape[2]
+
+
+def build_encoder(params: EncoderParams, *, with_weights: bool = True) -> ImageEncoder:
+    """Builds the encoder that `params` name.
+
+    Args:
+        params: the section `train.encoder`.
+        with_weights: False leaves the weights random, for a checkpoint that brings its own.
+
+    Raises:
+        EncoderError: timm knows no such model, the weights cannot be had, or they do not fit.
+    """
+    import timm
+
+    weights = params.weights if with_weights else "none"
+    options: dict[str, object] = {"drop_path_rate": params.drop_path} if params.drop_path else {}
+    if params.output_stride != 32:
+        options["output_stride"] = params.output_stride
+    try:
+        backbone = timm.create_model(params.name, pretrained=weights == "hub", **options)
+    except Exception as error:  # timm raises RuntimeError, hub errors, and TypeErrors of the model's own
+        raise EncoderError(_why_not_built(params, error)) from error
+    if weights not in ("none", "hub"):
+        _load_weights(backbone, params)
+    backbone.reset_classifier(0, "")
+    return ImageEncoder(params, backbone.to(memory_format=torch.channels_last))
+
+
+def _why_not_built(params: EncoderParams, error: Exception) -> str:
+    cause = str(error).strip().splitlines()
+    detail = cause[0] if cause else type(error).__name__
+    if params.weights == "hub":
+        return (
+            f"Could not get pretrained weights of {params.name!r} from the model hub: {detail}. Offline, import a file "
+            "with `captiongen fetch weights FILE` and set train.encoder.weights to its path."
+        )
+    return (
+        f"timm could not build the encoder {params.name!r}: {detail}. "
+        "`python -c 'import captiongen, timm; print(timm.list_models(\"convnext*\"))'` lists names."
+    )
+
+
+def _load_weights(backbone: Any, params: EncoderParams) -> None:
+    path = Path(params.weights)
+    if not path.is_file():
+        raise EncoderError(
+            f"train.encoder.weights: expected a safetensors file, found none at {path}. Use `none` for random weights, "
+            "`hub` for timm's, `captiongen fetch weights FILE` to import a file, or `dvc pull` to restore one."
+        )
+    if params.weights_sha256 is not None and (found := sha256_of_file(path)) != params.weights_sha256:
+        raise EncoderError(
+            f"{path}: expected sha256 {params.weights_sha256}, found {found}. Restore the file with `dvc pull`, or, if "
+            "it was replaced on purpose, import it again with `captiongen fetch weights`."
+        )
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EncoderError(f"{path} is no readable safetensors file: {error}") from error
+    _fit(backbone, state, params, path)
+
+
+def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: Path) -> None:
+    """Loads `state`, forgiving only what concerns the classifier, which is cut off anyway."""
+    classifier = backbone.pretrained_cfg.get("classifier") or ()
+    prefixes = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
+    expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(prefixes)}
+    found = {k: v for k, v in state.items() if not k.startswith(prefixes)}
+    missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    misshapen = [k for k in expected.keys() & found.keys() if expected[k].shape != found[k].shape]
+    if missing or surplus or misshapen:
+        raise EncoderError(
+            f"{path} does not fit the encoder {params.name!r}: {len(missing)} tensors missing {missing[:3]}, "
+            f"{len(surplus)} unknown {surplus[:3]}, {len(misshapen)} of another shape {sorted(misshapen)[:3]}. "
+            "Give the weights of exactly this timm model."
+        )
+    backbone.load_state_dict(found, strict=False)
+
+
+def _stage_before_last(backbone: Any, params: EncoderParams) -> int:
+    """Index of the last stage whose map is finer than the final one, or of the last but one where strides are cut."""
+    reductions = [stage["reduction"] for stage in backbone.feature_info]
+    finer = [index for index, reduction in enumerate(reductions) if reduction < params.output_stride]
+    return finer[-1] if finer else len(reductions) - 2
