@@ -20,6 +20,8 @@ Every message says what was expected, what was found, and what to do next. ::
     '-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
 """
 
+from typing import Literal
+
 
 class CaptionGenError(Exception):
     """Base of all errors that CaptionGen raises on purpose; `exit_code` is what the command line returns."""
@@ -54,7 +56,16 @@ class DownloadError(DataError):
 
 
 class ImageDecodeError(DataError):
-    """Bytes that are no readable image, or an image over the limits."""
+    """Bytes that are no readable image, or an image over the limits.
+
+    Attributes:
+        problem: `unsupported` (no image, or of a kind that is not accepted), `damaged` (an accepted kind that does not
+            decode), or `too_large` (more pixels than allowed).
+    """
+
+    def __init__(self, message: str, *, problem: Literal["unsupported", "damaged", "too_large"] = "damaged") -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 class ShardError(DataError):

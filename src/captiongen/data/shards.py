@@ -1,0 +1,255 @@
+"""Processed data: a few Parquet shards that stream, and an index that says what they hold.
+
+`data/processed` holds `shards/{split}-{number}.parquet`, `tokenizer.json` and `index.json`. Pictures are lossless PNG
+of the model's input size, so evaluation sees exactly the pixels that the service computes from the same file.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from captiongen.data.files import write_atomically
+from captiongen.data.images import Preprocessing
+from captiongen.errors import ShardError
+from captiongen.types import Captions, ImageArray, Split
+
+FORMAT_VERSION = 1
+SHARD_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("image_png", pa.binary(), nullable=False),
+        pa.field("captions", pa.list_(pa.string()), nullable=False),
+    ]
+)
+# Rows that readers and writers hold at a time: 64 pictures of 224 px are about 6 MB.
+_ROWS_PER_GROUP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """One image on its way to training or evaluation: PNG bytes at the model's input size, raw captions."""
+
+    image_id: str
+    split: Split
+    image_png: bytes
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedData:
+    """A processed data folder.
+
+    Attributes:
+        folder: where it lies.
+        dataset: the data set's name.
+        preprocessing: what was done to every picture.
+        counts: images by split.
+        split_hashes: `split_hash` by split.
+        data_hash: as `captiongen.data.manifest.data_hash` defines it, over everything that was ingested.
+    """
+
+    folder: Path
+    dataset: str
+    preprocessing: Preprocessing
+    counts: Mapping[Split, int]
+    split_hashes: Mapping[Split, str]
+    data_hash: str
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The tokenizer that was trained on the train split."""
+        return self.folder / "tokenizer.json"
+
+    def rows(self, split: Split) -> Iterator[ShardRow]:
+        """Streams the images of a split, ordered by image id within the order of the shards; bounded memory.
+
+        Raises:
+            ShardError: a shard is missing, damaged, or holds another number of rows than the index says.
+        """
+        num_rows = 0
+        for batch in self._batches(split, ["image_id", "image_png", "captions"]):
+            for record in batch.to_pylist():
+                yield ShardRow(record["image_id"], split, record["image_png"], tuple(record["captions"]))
+            num_rows += batch.num_rows
+        self._check_count(split, num_rows)
+
+    def references(self, split: Split) -> dict[str, tuple[str, ...]]:
+        """Returns image id -> raw captions of a split, in the order of `rows`, without reading pictures.
+
+        Raises:
+            ShardError: as `rows`.
+        """
+        references = {
+            record["image_id"]: tuple(record["captions"])
+            for batch in self._batches(split, ["image_id", "captions"])
+            for record in batch.to_pylist()
+        }
+        self._check_count(split, len(references))
+        return references
+
+    def _batches(self, split: Split, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        for path in sorted((self.folder / "shards").glob(f"{split}-*.parquet")):
+            try:
+                with pq.ParquetFile(path, page_checksum_verification=True) as shard:
+                    yield from shard.iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns)
+            except (OSError, pa.ArrowException) as error:
+                raise ShardError(f"{path} is damaged ({error}). Run `dvc repro preprocess`.") from error
+
+    def _check_count(self, split: Split, num_rows: int) -> None:
+        expected = self.counts.get(split, 0)
+        if num_rows != expected:
+            raise ShardError(
+                f"{self.folder}: expected {expected} images in split {split}, found {num_rows}. "
+                "Run `dvc repro preprocess`."
+            )
+
+
+class _SplitWriter:
+    """Appends rows of one split to numbered shards, a row group at a time."""
+
+    def __init__(self, folder: Path, split: Split, images_per_shard: int) -> None:
+        self._folder, self._split, self._images_per_shard = folder, split, images_per_shard
+        self._pending: list[ShardRow] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._num_shards = 0
+        self._num_in_shard = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if exception[0] is None:
+            self._flush()
+        self._close()
+
+    def append(self, row: ShardRow) -> None:
+        self._pending.append(row)
+        if len(self._pending) == min(_ROWS_PER_GROUP, self._images_per_shard - self._num_in_shard):
+            self._flush()
+        if self._num_in_shard == self._images_per_shard:
+            self._close()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        if self._writer is None:
+            path = self._folder / f"{self._split}-{self._num_shards:05d}.parquet"
+            # PNG is compressed already; page checksums let a reader notice a flipped bit.
+            self._writer = pq.ParquetWriter(
+                path, SHARD_SCHEMA, compression="none", use_dictionary=False, write_page_checksum=True
+            )
+        columns = [
+            [row.image_id for row in self._pending],
+            [row.image_png for row in self._pending],
+            [list(row.captions) for row in self._pending],
+        ]
+        self._writer.write_table(pa.table(columns, schema=SHARD_SCHEMA))
+        self._num_in_shard += len(self._pending)
+        self._pending.clear()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._num_shards += 1
+            self._num_in_shard = 0
+
+
+def write_shards(rows: Iterable[ShardRow], folder: Path, *, images_per_shard: int) -> dict[Split, int]:
+    """Writes rows to `{split}-{number}.parquet` under `folder`, holding at most one row group of each split in memory.
+
+    The same rows in the same order give the same bytes.
+
+    Returns:
+        Images by split.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    counts: dict[Split, int] = {}
+    with ExitStack() as stack:
+        writers: dict[Split, _SplitWriter] = {}
+        for row in rows:
+            if row.split not in writers:
+                writers[row.split] = stack.enter_context(_SplitWriter(folder, row.split, images_per_shard))
+            writers[row.split].append(row)
+            counts[row.split] = counts.get(row.split, 0) + 1
+    return counts
+
+
+def split_hash(references: Captions) -> str:
+    """Returns the sha256 of a split's image ids and raw captions, ordered by id: equal hashes are the same split."""
+    canonical = json.dumps(sorted((image_id, list(captions)) for image_id, captions in references.items()))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def write_index(processed: ProcessedData) -> None:
+    """Writes `index.json`, which makes `processed.folder` a processed data folder."""
+    index = {
+        "format_version": FORMAT_VERSION,
+        "dataset": processed.dataset,
+        "preprocessing": asdict(processed.preprocessing),
+        "counts": dict(processed.counts),
+        "split_hashes": dict(processed.split_hashes),
+        "data_hash": processed.data_hash,
+    }
+    write_atomically(processed.folder / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def open_processed(folder: Path) -> ProcessedData:
+    """Opens a processed data folder; reads its index only.
+
+    Raises:
+        ShardError: the index is missing, damaged or of another format version.
+    """
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShardError(f"{path} is missing. Run `dvc repro preprocess`.") from None
+    except ValueError as error:
+        raise ShardError(f"{path} is no JSON ({error}). Run `dvc repro preprocess`.") from error
+    version = index.get("format_version") if isinstance(index, dict) else None
+    if version != FORMAT_VERSION:
+        raise ShardError(
+            f"{path}: expected format version {FORMAT_VERSION}, found {version!r}. Run `dvc repro preprocess`."
+        )
+    try:
+        return ProcessedData(
+            folder=folder,
+            dataset=index["dataset"],
+            preprocessing=Preprocessing(**index["preprocessing"]),
+            counts=index["counts"],
+            split_hashes=index["split_hashes"],
+            data_hash=index["data_hash"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ShardError(f"{path} lacks or misnames {error}. Run `dvc repro preprocess`.") from error
+
+
+def encode_png(image: ImageArray) -> bytes:
+    """Encodes (height, width, 3) uint8 pixels as PNG: lossless, and fast rather than small."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def decode_row_image(row: ShardRow) -> ImageArray:
+    """Returns the pixels of a row, (image_size_px, image_size_px, 3) uint8, writable.
+
+    Raises:
+        ShardError: the bytes are no PNG.
+    """
+    try:
+        with Image.open(BytesIO(row.image_png), formats=("PNG",)) as image:
+            return np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ShardError(f"The picture of {row.image_id} is damaged ({error}). Run `dvc repro preprocess`.") from error
