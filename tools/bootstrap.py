@@ -109,12 +109,10 @@ def find_python(chosen):
 
 
 def paths_of(name):
-    """Returns every place where PATH has `name`; a path stands for itself."""
-    if os.path.dirname(name):
-        return [name]
-    folders = os.environ.get("PATH", "").split(os.pathsep)
-    paths = [os.path.join(folder, name) for folder in folders if folder]
-    return [path for path in paths if os.access(path, os.X_OK)]
+    """Returns every place where PATH has `name`, but for .venv, which is about to go; a path stands for itself."""
+    folders = [""] if os.path.dirname(name) else os.environ.get("PATH", "").split(os.pathsep)
+    paths = [os.path.join(folder, name) for folder in folders]
+    return [path for path in paths if os.access(path, os.X_OK) and not path.startswith(VENV + os.sep)]
 
 
 def version_of(python):

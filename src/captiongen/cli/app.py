@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from captiongen.cli import stage_commands
+from captiongen.cli import setup_commands, stage_commands
+from captiongen.cli.environment import apply_defaults
 from captiongen.errors import CaptionGenError
 
 app = typer.Typer(
@@ -17,12 +18,13 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong call or params, 3 data, 4 a gate said no, 5 model, "
     "6 training, 7 a tool beside us failed.",
 )
-for family in (stage_commands,):
+for family in (stage_commands, setup_commands):
     app.add_typer(family.app)
 
 
 def main() -> None:
     """Runs the command line; a project error is one clear message and its documented exit code."""
+    apply_defaults()
     try:
         app()
     except CaptionGenError as error:

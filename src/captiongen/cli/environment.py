@@ -1,0 +1,44 @@
+"""The environment variables that CaptionGen sets for the tools beside it, in one list.
+
+The command line and the flows call `apply_defaults`; the Makefile evaluates `captiongen env`, which prints the same
+list for `bentoml`, `mlflow` and `prefect`. What the user has set wins.
+"""
+
+import os
+from pathlib import Path
+
+#: Nobody is told that, or how, this project runs.
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "BENTOML_DO_NOT_TRACK": "True",  # BentoML knows this word only
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+#: What the tools keep stays in the project folder, not in the user's home.
+HOMES = {
+    "PREFECT_HOME": ".captiongen/prefect",
+    "BENTOML_HOME": ".bentoml",
+}
+
+#: Prefect gives its own server 20 s to start, and a busy 2-core machine needs more.
+PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+
+def defaults(root: Path) -> dict[str, str]:
+    """Returns every variable with its default value for the project in `root`."""
+    homes = {name: str(root.resolve() / folder) for name, folder in HOMES.items()}
+    return TELEMETRY_OFF | homes | PATIENCE
+
+
+def apply_defaults(root: Path | None = None) -> None:
+    """Sets the variables that the user has not set; `root` is the project folder (None: the current folder).
+
+    Call it before a vendor is imported: most of them read their settings at import.
+    """
+    for name, value in defaults(Path() if root is None else root).items():
+        os.environ.setdefault(name, value)
