@@ -1,4 +1,4 @@
-"""Image to caption: the one path that evaluation, analysis, the command line, the registry's model and the service share.
+"""Image to caption: the one path that evaluation, the command line, the registry's model and the service share.
 
 Shapes: B images, S side in px, K rows of an image, T tokens, N = G * G positions of the feature map, V vocabulary.
 """
@@ -99,9 +99,7 @@ class CaptionEngine:
         results = [tuple(_hypothesis(one, self.tokenizer) for one in nbest) for nbest in decoded]
         if not with_attention:
             return [CaptionResult(hypotheses) for hypotheses in results]
-        maps = [
-            self._attention(features[index : index + 1], nbest[0].tokens) for index, nbest in enumerate(decoded)
-        ]
+        maps = [self._attention(features[index : index + 1], nbest[0].tokens) for index, nbest in enumerate(decoded)]
         return [CaptionResult(hypotheses, attention) for hypotheses, attention in zip(results, maps, strict=True)]
 
     def _attention(self, features: Tensor, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -143,9 +141,7 @@ def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> l
             device=device,
         )
     if decode.method == "greedy":
-        found = greedy(
-            next_token, num_images=num_images, special=special, max_tokens=decode.max_tokens, device=device
-        )
+        found = greedy(next_token, num_images=num_images, special=special, max_tokens=decode.max_tokens, device=device)
     else:
         found = sample(
             next_token,

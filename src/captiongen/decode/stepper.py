@@ -59,7 +59,7 @@ class Decoded:
 
 def length_normalised(log_probability: Tensor, length: int, penalty: float) -> Tensor:
     """Score of a hypothesis of `length` tokens, the end token counted: log p / length ** penalty."""
-    return log_probability / float(length) ** penalty
+    return log_probability.div(float(length) ** penalty)
 
 
 def first_tokens(num_images: int, special: SpecialTokens, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, params: EncoderParams, backbone: Any) -> None:
         super().__init__()
+        self.params = params
         self.backbone: Any = backbone  # timm's own methods are not part of nn.Module's type
         self._earlier_stage = _stage_before_last(backbone, params) if params.is_multiscale else None
         config = backbone.pretrained_cfg
@@ -51,6 +52,11 @@ class ImageEncoder(nn.Module):
         last, (earlier,) = self.backbone.forward_intermediates(normalised, indices=[self._earlier_stage])
         pooled = F.adaptive_avg_pool2d(earlier, last.shape[-2:])
         return torch.cat([last, pooled], dim=1)
+
+    def describe(self) -> str:
+        """Everything but the weights that decides what features come out."""
+        cut = f"stride {self.params.output_stride}" + (", multiscale" if self.params.is_multiscale else "")
+        return f"{self.params.name} ({cut})"
 
     @torch.no_grad()
     def measure(self, image_size_px: int) -> tuple[int, int]:

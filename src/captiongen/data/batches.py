@@ -1,0 +1,140 @@
+"""Batches of images with all of their captions, in an order that only the seed and the epoch decide.
+
+Shapes: B images, K captions of an image (short lists are padded with empty rows), T tokens, S side in px.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from captiongen.params import AugmentationParams
+from captiongen.text.mirror import mirror_caption
+from captiongen.text.normalise import normalise_caption
+from captiongen.text.tokenizer import CaptionTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Images (or their features) and captions, by position.
+
+    Attributes:
+        image_ids: one per entry.
+        entries: (images, S, S, 3) uint8 pictures, or (images, C, G, G) features of a frozen encoder.
+        tokens: for each image its captions as ids, begin and end tokens included.
+        mirrored_tokens: the same for the mirrored picture.
+        is_features: what `entries` are.
+    """
+
+    image_ids: Sequence[str]
+    entries: npt.NDArray[Any]
+    tokens: Sequence[Sequence[Sequence[int]]]
+    mirrored_tokens: Sequence[Sequence[Sequence[int]]]
+    is_features: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One forward pass.
+
+    Attributes:
+        positions: which entries these are.
+        inputs: (B, 3, S, S) uint8 pictures, or (B, C, G, G) features.
+        tokens: (B, K, T) int64, padded; the model reads [..., :-1] and predicts [..., 1:].
+    """
+
+    positions: Sequence[int]
+    inputs: Tensor
+    tokens: Tensor
+
+
+def encode_captions(
+    captions: Sequence[Sequence[str]], tokenizer: CaptionTokenizer, *, max_tokens: int, is_mirrored: bool = False
+) -> list[list[list[int]]]:
+    """Encodes each image's captions; longer ones are cut at `max_tokens` (without an end that is not theirs)."""
+
+    def encode(caption: str) -> list[int]:
+        text = normalise_caption(caption)
+        return tokenizer.encode(mirror_caption(text) if is_mirrored else text)[: max_tokens + 1]
+
+    return [[encode(caption) for caption in of_one] for of_one in captions]
+
+
+def epoch_batches(
+    data: TrainingSet, *, batch_size: int, augmentation: AugmentationParams, seed: int, epoch: int
+) -> Iterator[Batch]:
+    """Yields every image once, shuffled; the same seed and epoch give the same batches, whatever ran before."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(len(data.image_ids), generator=generator).tolist()
+    augment = None if data.is_features else Augmentation(augmentation, generator)
+    for start in range(0, len(order), batch_size):
+        # Sorted positions read the memory map front to back; the order inside a batch does not matter.
+        positions = sorted(order[start : start + batch_size])
+        entries = torch.from_numpy(np.ascontiguousarray(data.entries[positions]))
+        if augment is None:
+            yield Batch(positions, entries, pad([data.tokens[i] for i in positions], CaptionTokenizer.pad_id))
+            continue
+        pictures, is_mirrored = augment(entries.permute(0, 3, 1, 2))
+        rows = [
+            (data.mirrored_tokens if mirrored else data.tokens)[i]
+            for i, mirrored in zip(positions, is_mirrored, strict=True)
+        ]
+        yield Batch(positions, pictures, pad(rows, CaptionTokenizer.pad_id))
+
+
+def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
+    """Stacks the captions of each image into (B, K, T)."""
+    num_captions = max(len(of_one) for of_one in rows)
+    num_tokens = max((len(caption) for of_one in rows for caption in of_one), default=1)
+    padded = torch.full((len(rows), num_captions, num_tokens), pad_id, dtype=torch.long)
+    for image, of_one in enumerate(rows):
+        for row, caption in enumerate(of_one):
+            padded[image, row, : len(caption)] = torch.tensor(caption)
+    return padded
+
+
+class Augmentation:
+    """Random crops, colours and mirror images, drawn from one generator so that an epoch can be repeated exactly."""
+
+    def __init__(self, params: AugmentationParams, generator: torch.Generator) -> None:
+        self._params = params
+        self._generator = generator
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, list[bool]]:
+        """(B, 3, S, S) uint8 -> the same shape, and which of them were mirrored."""
+        changed, is_mirrored = [], []
+        for picture in pictures:
+            mirrored = self._params.mirror and self._uniform(0.0, 1.0) < 0.5
+            changed.append(self._colour(self._crop(picture.flip(-1) if mirrored else picture)))
+            is_mirrored.append(mirrored)
+        return torch.stack(changed), is_mirrored
+
+    def _crop(self, picture: Tensor) -> Tensor:
+        if self._params.min_crop_area >= 1.0:
+            return picture
+        from torchvision.transforms.v2 import functional as transforms
+
+        side = picture.shape[-1]
+        area = self._uniform(self._params.min_crop_area, 1.0)
+        aspect = self._uniform(0.8, 1.25)
+        height, width = (min(side, max(1, round(side * (area * ratio) ** 0.5))) for ratio in (aspect, 1.0 / aspect))
+        top, left = (int(self._uniform(0.0, side - extent + 1)) for extent in (height, width))
+        cropped: Tensor = transforms.resized_crop(picture, top, left, height, width, [side, side], antialias=True)
+        return cropped
+
+    def _colour(self, picture: Tensor) -> Tensor:
+        strength = self._params.colour
+        if not strength:
+            return picture
+        from torchvision.transforms.v2 import functional as transforms
+
+        for adjust in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
+            picture = adjust(picture, self._uniform(1.0 - strength, 1.0 + strength))
+        return picture
+
+    def _uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self._generator))

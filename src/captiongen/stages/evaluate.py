@@ -1,0 +1,85 @@
+"""The stage `evaluate`: caption a held-out split as the service would, and score it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from captiongen.data.captions_table import write_captions
+from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
+from captiongen.errors import DataError
+from captiongen.inference import CaptionEngine
+from captiongen.metrics.report import score_captions, write_report
+from captiongen.params import EvaluateParams
+from captiongen.types import CaptionedImage, MetricsReport, Split
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateResult:
+    """Captions and metrics of one split."""
+
+    captions: tuple[CaptionedImage, ...]
+    report: MetricsReport
+
+
+def evaluate(
+    params: EvaluateParams, *, model_folder: Path, data_folder: Path, out_folder: Path, device: str = "cpu"
+) -> EvaluateResult:
+    """Captions and scores a split; writes captions.parquet and metrics.json.
+
+    Args:
+        params: the section `evaluate`.
+        model_folder: a captioner folder.
+        data_folder: what `preprocess` wrote; pictures are prepared again when the captioner wants another size.
+        out_folder: receives the two files.
+        device: where to compute.
+
+    Raises:
+        DataError: the split is empty.
+        CheckpointError: the captioner is damaged.
+    """
+    engine = CaptionEngine.load(model_folder, device=device)
+    data = open_processed(data_folder)
+    captions = tuple(caption_split(engine, data, params.split, batch_size=params.batch_size))
+    report = score_captions(
+        {row.image_id: row.hypotheses[0].caption for row in captions},
+        {row.image_id: row.references for row in captions},
+        decoding=engine.manifest.decode.describe(),
+        split_hash=data.split_hashes[params.split],
+        num_resamples=params.num_resamples,
+        seed=params.seed,
+    )
+    facts = {
+        "model_sha256": engine.manifest.weights_sha256,
+        "split": params.split,
+        "split_hash": data.split_hashes[params.split],
+        "decoding": engine.manifest.decode.describe(),
+    }
+    write_captions(out_folder / "captions.parquet", captions, facts=facts)
+    write_report(out_folder / "metrics.json", report)
+    return EvaluateResult(captions, report)
+
+
+def caption_split(
+    engine: CaptionEngine, data: ProcessedData, split: Split, *, batch_size: int
+) -> Iterator[CaptionedImage]:
+    """Captions the images of a split, in the order of the shards.
+
+    Raises:
+        DataError: the split is empty, or the data were prepared in another way than the captioner asks for.
+    """
+    if not data.counts.get(split):
+        raise DataError(f"{data.folder}: expected images in split {split}, found none. Look at the manifest's splits.")
+    if data.preprocessing != engine.manifest.preprocessing:
+        raise DataError(
+            f"The captioner wants {engine.manifest.preprocessing}, {data.folder} holds {data.preprocessing}. "
+            "Score it from the original pictures instead: `captiongen score`."
+        )
+    rows = iter(tqdm(data.rows(split), total=data.counts[split], desc=f"{split} captions", unit="image", disable=None))
+    while block := list(islice(rows, batch_size)):
+        results = engine.caption_arrays(np.stack([decode_row_image(row) for row in block]))
+        for row, result in zip(block, results, strict=True):
+            yield CaptionedImage(row.image_id, result.hypotheses, row.captions)

@@ -1,0 +1,68 @@
+"""What the loop reads of each image: its picture, or, under a frozen encoder, its features, computed once.
+
+Shapes: S side in px, C channels, G side of the feature grid.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from captiongen.data.array_cache import cached_array
+from captiongen.data.shards import ProcessedData, decode_row_image
+from captiongen.model.encoder import ImageEncoder
+from captiongen.types import Split
+
+_IMAGES_PER_BLOCK = 32
+
+
+def load_pictures(data: ProcessedData, split: Split, cache: Path) -> npt.NDArray[Any]:
+    """Returns the split's pictures, (images, S, S, 3) uint8, in the order of `ProcessedData.rows`."""
+    key = _key("pictures", data, split)
+    return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
+
+
+def load_features(
+    data: ProcessedData, split: Split, encoder: ImageEncoder, cache: Path, *, device: torch.device
+) -> npt.NDArray[Any]:
+    """Returns the split's features, (images, C, G, G) float16, in the order of `ProcessedData.rows`.
+
+    They are computed once for these weights and this preprocessing, whatever else changes.
+    """
+    key = _key("features", data, split, _digest_of_weights(encoder), str(encoder.mean.tolist()))
+    encoder = encoder.to(device).eval()
+
+    @torch.inference_mode()
+    def encode() -> Iterator[npt.NDArray[Any]]:
+        for pictures in _pictures(data, split):
+            images = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
+            yield encoder(images).half().cpu().numpy()
+
+    return cached_array(cache, key=key, blocks=encode(), num_entries=data.counts[split])
+
+
+def _pictures(data: ProcessedData, split: Split) -> Iterator[npt.NDArray[Any]]:
+    rows = tqdm(data.rows(split), total=data.counts[split], desc=f"{split} images", unit="image", disable=None)
+    stream = iter(rows)
+    while block := [decode_row_image(row) for row in islice(stream, _IMAGES_PER_BLOCK)]:
+        yield np.stack(block)
+
+
+def _key(kind: str, data: ProcessedData, split: Split, *more: str) -> str:
+    facts = [kind, data.data_hash, data.split_hashes[split], split, str(data.preprocessing), *more]
+    return f"{kind}-{split}-" + hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _digest_of_weights(encoder: ImageEncoder) -> str:
+    digest = hashlib.sha256(encoder.describe().encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()

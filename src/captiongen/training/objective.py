@@ -1,0 +1,59 @@
+"""What training minimises, and how fast the weights move.
+
+Shapes: B images, K captions, T tokens, V vocabulary.
+"""
+
+import math
+
+from torch import Tensor, nn, optim
+from torch.nn import functional as F
+
+from captiongen.model.captioner import Captioner
+from captiongen.params import OptimisationParams
+
+
+def caption_loss(logits: Tensor, tokens: Tensor, *, pad_id: int, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy per token, in nats.
+
+    Args:
+        logits: (B, K, T - 1, V), the prediction after each token but the last.
+        tokens: (B, K, T); padding is not predicted.
+        pad_id: the padding token.
+        label_smoothing: share of the target spread over all words (arXiv 1512.00567).
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 2).float(), tokens[..., 1:].flatten(), ignore_index=pad_id, label_smoothing=label_smoothing
+    )
+
+
+def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float:
+    """Share of the full learning rate at a step: a linear rise, then half a cosine to zero."""
+    num_warmup = max(1, round(num_steps * warmup_fraction))
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    progress = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def build_optimiser(captioner: Captioner, params: OptimisationParams, *, encoder_factor: float) -> optim.AdamW:
+    """AdamW with the encoder at its own rate; matrices decay, biases and norms do not."""
+    groups: list[dict[str, object]] = []
+    for module, factor in ((captioner.encoder, encoder_factor), (captioner.decoder, 1.0)):
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        for is_matrix in (True, False):
+            chosen = [parameter for parameter in trained if (parameter.ndim >= 2) == is_matrix]
+            decay = params.weight_decay if is_matrix else 0.0
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "rate_factor": factor})
+    return optim.AdamW(groups, lr=params.learning_rate, betas=(0.9, 0.98))
+
+
+def set_learning_rate(optimiser: optim.Optimizer, learning_rate: float) -> None:
+    """Sets the rate of each group to `learning_rate` times the group's own factor."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate * group["rate_factor"]
+
+
+def clip_gradients(module: nn.Module, max_norm: float) -> float:
+    """Scales gradients down to `max_norm` and returns the norm they had."""
+    return float(nn.utils.clip_grad_norm_(module.parameters(), max_norm))
