@@ -1,0 +1,75 @@
+"""Flickr8k (Hodosh, Young and Hockenmaier, 2013): the official archives, or the folders they unpack to."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from captiongen.data.sources.listing import Annotation, ListedSource, gather
+from captiongen.data.sources.stores import FolderStore, Store, ZipStore
+from captiongen.errors import SourceError
+from captiongen.params import IngestParams
+from captiongen.types import Rejection, Split
+
+_IMAGES_ARCHIVE = "Flickr8k_Dataset.zip"
+_TEXT_ARCHIVE = "Flickr8k_text.zip"
+# The images folder is misspelt in the official archive.
+_IMAGES_FOLDERS = ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Flickr8k_Dataset")
+_TEXT_FOLDERS = ("Flickr8k_text", ".")
+_CAPTIONS_FILE = "Flickr8k.token.txt"
+_SPLIT_FILES: tuple[tuple[Split, str], ...] = (
+    ("train", "Flickr_8k.trainImages.txt"),
+    ("dev", "Flickr_8k.devImages.txt"),
+    ("test", "Flickr_8k.testImages.txt"),
+)
+_LINE = re.compile(r"(?P<image>[^#\t]+)#\d+\t(?P<caption>.*)")
+
+
+class Flickr8kSource(ListedSource):
+    """The official splits; images that no list names are `unused`, image ids are the file names."""
+
+    def __init__(self, params: IngestParams, folder: Path) -> None:
+        images = _open(folder, _IMAGES_ARCHIVE, _IMAGES_FOLDERS)
+        texts = _open(folder, _TEXT_ARCHIVE, _TEXT_FOLDERS)
+        listing = gather(_lines(images, texts), store=images, split_of=lambda _: "unused")
+        super().__init__(params.name, images, listing)
+
+
+def _lines(images: Store, texts: Store) -> Iterator[Annotation | Rejection]:
+    paths: dict[str, str] = {}
+    for path in images.names():
+        if path.lower().endswith(".jpg"):
+            name = PurePosixPath(path).name
+            paths[name] = path
+            yield Annotation(name, path)
+    for split, file in _SPLIT_FILES:
+        for name in _read_text(texts, file).split():
+            yield Annotation(name, paths.get(name, name), split=split)
+    for number, line in enumerate(_read_text(texts, _CAPTIONS_FILE).split("\n"), start=1):
+        if match := _LINE.fullmatch(line.rstrip("\r")):
+            yield Annotation(match["image"], paths.get(match["image"], match["image"]), (match["caption"].strip(),))
+        elif line.strip():
+            reason = f"{_CAPTIONS_FILE} line {number}: expected `image#number<tab>caption`"
+            yield Rejection(image_id="", path="", reason=reason, captions=(line,))
+
+
+def _open(folder: Path, archive: str, unpacked: tuple[str, ...]) -> Store:
+    if (folder / archive).is_file():
+        return ZipStore(folder / archive)
+    for name in unpacked:
+        candidate = folder / name
+        if candidate.is_dir() and (name != "." or (candidate / _CAPTIONS_FILE).is_file()):
+            return FolderStore(candidate)
+    raise SourceError(
+        f"Expected {archive} or its unpacked folder {unpacked[0]}/ in {folder}, found neither. "
+        "Run `captiongen fetch flickr8k`, with `--from DIR` where the archives are at hand."
+    )
+
+
+def _read_text(texts: Store, name: str) -> str:
+    member = next((candidate for candidate in texts.names() if PurePosixPath(candidate).name == name), None)
+    if member is None:
+        raise SourceError(f"Expected {name} in the Flickr8k text archive, found none. Fetch it again.")
+    try:
+        return texts.read(member).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} is no UTF-8 text ({error}). Fetch it again.") from error
