@@ -1,0 +1,107 @@
+"""Opens MLflow's tracking server and registry: sqlite in the project folder, or whatever MLFLOW_TRACKING_URI names."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from captiongen.errors import ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "captiongen"
+
+
+def tracking_uri(project: Path) -> str:
+    """Returns MLFLOW_TRACKING_URI, or the URI of the project's own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state_folder(project) / 'mlflow.db'}"
+
+
+def state_folder(project: Path) -> Path:
+    """Where a project keeps its database, MLflow artifacts and locks, versioned by nobody."""
+    return project.resolve() / ".captiongen"
+
+
+def open_client(project: Path) -> "MlflowClient":
+    """Returns a client of the project's tracking server and registry, and points the `mlflow` module at them too.
+
+    A database file is brought to MLflow's present schema first, under a lock: processes that meet an empty file at the
+    same time would otherwise run the same migrations against each other and fail.
+
+    Raises:
+        ServiceError: the server or database cannot be reached or migrated.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # MLflow and alembic tell of each table that they create; a training log is no place for it.
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import mlflow
+
+    uri = tracking_uri(project)
+    with translated_errors(uri):
+        if uri.startswith("sqlite:"):
+            _migrate(uri, project)
+        mlflow.set_tracking_uri(uri)
+        # models-from-code and `models:/` URIs resolve against the module's registry
+        mlflow.set_registry_uri(uri)
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(client: "MlflowClient", project: Path) -> str:
+    """Returns the id of the project's experiment, made at first use; local artifacts stay in the project folder."""
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        is_local = client.tracking_uri.startswith("sqlite:")
+        artifacts = (state_folder(project) / "mlartifacts" / name).as_uri() if is_local else None
+        try:
+            made: str = client.create_experiment(name, artifact_location=artifacts)
+        except MlflowException:  # another process made it meanwhile
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+        else:
+            return made
+    number: str = found.experiment_id
+    return number
+
+
+@contextmanager
+def translated_errors(doing: str) -> Iterator[None]:
+    """Turns MLflow's and its database's errors into `ServiceError`."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise ServiceError(f"MLflow failed ({doing}): {error}") from error
+
+
+def _migrate(uri: str, project: Path) -> None:
+    import sqlalchemy
+    from filelock import FileLock
+    from mlflow.store.db import utils
+
+    # With the tracking schema's own imports all tables are known, the registry's included.
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
+
+    folder = state_folder(project)
+    folder.mkdir(parents=True, exist_ok=True)
+    database = sqlalchemy.make_url(uri).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "mlflow.lock"):
+        engine = utils.create_sqlalchemy_engine_with_retry(uri)
+        try:
+            if not utils._all_tables_exist(engine):
+                utils._initialize_tables(engine)
+            elif utils._get_schema_version(engine) != utils._get_latest_schema_revision():
+                utils._upgrade_db(engine)
+        finally:
+            engine.dispose()
