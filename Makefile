@@ -45,7 +45,7 @@ check: venv ## format, lint, types, import rules, documentation
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/check_docs.py
+	$(BIN)/pytest -q tests/contract/test_documentation.py
 
 format: venv ## format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix

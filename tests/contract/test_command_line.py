@@ -1,0 +1,63 @@
+"""The command line explains itself, starts fast, and turns project errors into exit codes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from captiongen.cli.app import app
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
+def _captiongen(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).parent / "captiongen"
+    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_comes_fast(tmp_path: Path):
+    """`captiongen --help` loads no heavy library: the best of three takes under 3 s even on a busy machine."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert _captiongen("--help", cwd=tmp_path).returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 3.0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name: str):
+    """The help of each command has a sentence and an example that starts with the command itself."""
+    command = typer.main.get_command(app).commands[name]
+    text = f"{command.help or ''} {command.epilog or ''}"
+    assert command.help
+    assert f"captiongen {name}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name: str):
+    """Each option and argument of each command has help text."""
+    parameters = typer.main.get_command(app).commands[name].params
+    assert [p.name for p in parameters if p.name != "help" and not getattr(p, "help", None)] == []
+
+
+def test_a_project_error_is_one_line_and_its_exit_code(tmp_path: Path):
+    """Outside a project, `captiongen ingest` says that params.yaml is missing and what to do, and exits with 2."""
+    process = _captiongen("ingest", cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: params.yaml is missing")
+    assert "captiongen use scenes" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_key_in_params_is_named(tmp_path: Path, project: Path):
+    """A misspelt key stops every stage with exit code 2 and its dotted name."""
+    params = (project / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("num_epochs", "num_epoch"))
+    process = _captiongen("ingest", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "train.optimisation.num_epoch: unknown key" in process.stderr
