@@ -39,6 +39,8 @@ class CachedNextToken:
         logits, self._state, _ = self._decoder.advance(state, tokens[:, :, None])
         logits = logits[:, :, -1].float()
         logits[..., self._forbidden] = float("-inf")
+        if state.length == 0:  # no caption is empty
+            logits[..., CaptionTokenizer.eos_id] = float("-inf")
         return logits.log_softmax(dim=-1)
 
 

@@ -66,6 +66,7 @@ def sha256_of_file(path: Path) -> str:
 
 def _sync_file(path: Path) -> None:
     if path.is_file():
+        path.chmod(0o644)  # some writers make their files private; data and models are meant to be read by the team
         with path.open("rb") as file:
             os.fsync(file.fileno())
 

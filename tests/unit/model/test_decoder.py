@@ -1,0 +1,99 @@
+"""The decoder's promises: no word sees the future, and caching changes nothing."""
+
+import pytest
+import torch
+
+from captiongen.model.decoder import CaptionDecoder, sine_positions_2d
+from captiongen.params import DecoderParams
+
+B, K, T, V, C, G = 2, 3, 7, 19, 10, 4
+
+
+@pytest.fixture
+def decoder():
+    torch.manual_seed(0)
+    params = DecoderParams(width=24, num_layers=2, num_heads=3, dropout=0.0)
+    return CaptionDecoder(params, vocabulary_size=V, num_channels=C, grid_size=G, max_tokens=12).eval()
+
+
+@pytest.fixture
+def features():
+    return torch.randn(B, C, G, G, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def tokens():
+    return torch.randint(0, V, (B, K, T), generator=torch.Generator().manual_seed(2))
+
+
+def test_token_by_token_equals_all_at_once(decoder, features, tokens):
+    """Logits from cached keys and values are those of one pass over the whole caption."""
+    whole, _, _ = decoder.advance(decoder.start(features), tokens)
+    state, steps = decoder.start(features), []
+    for t in range(T):
+        logits, state, _ = decoder.advance(state, tokens[:, :, t : t + 1])
+        steps.append(logits)
+    torch.testing.assert_close(torch.cat(steps, dim=2), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_chunks_of_any_size_continue_a_caption(decoder, features, tokens):
+    """Several tokens may follow a cached prefix; the mask shifts with the prefix."""
+    whole, _, _ = decoder.advance(decoder.start(features), tokens)
+    first, state, _ = decoder.advance(decoder.start(features), tokens[..., :3])
+    second, _, _ = decoder.advance(state, tokens[..., 3:])
+    torch.testing.assert_close(torch.cat([first, second], dim=2), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_a_later_token_changes_no_earlier_prediction(decoder, features, tokens):
+    """Self-attention is causal."""
+    changed = tokens.clone()
+    changed[..., 4] = (changed[..., 4] + 1) % V
+    before, _, _ = decoder.advance(decoder.start(features), tokens)
+    after, _, _ = decoder.advance(decoder.start(features), changed)
+    torch.testing.assert_close(before[:, :, :4], after[:, :, :4])
+    assert not torch.allclose(before[:, :, 4:], after[:, :, 4:])
+
+
+def test_rows_and_images_do_not_mix(decoder, features, tokens):
+    """Each caption of each image is predicted as if it were alone."""
+    together, _, _ = decoder.advance(decoder.start(features), tokens)
+    for image in range(B):
+        for row in range(K):
+            alone, _, _ = decoder.advance(
+                decoder.start(features[image : image + 1]), tokens[image : image + 1, row : row + 1]
+            )
+            torch.testing.assert_close(alone[0, 0], together[image, row], atol=1e-5, rtol=1e-5)
+
+
+def test_selecting_parents_moves_their_history(decoder, features, tokens):
+    """After `select`, a row goes on as the row it was picked from."""
+    _, state, _ = decoder.advance(decoder.start(features), tokens[..., :4])
+    parents = torch.tensor([[2, 2], [0, 1]])
+    following = torch.tensor([[[5], [6]], [[7], [8]]])
+    logits, _, _ = decoder.advance(state.select(parents), following)
+    for image in range(B):
+        for row in range(2):
+            path = torch.cat([tokens[image, parents[image, row], :4], following[image, row]])
+            whole, _, _ = decoder.advance(decoder.start(features[image : image + 1]), path[None, None])
+            torch.testing.assert_close(logits[image, row, -1], whole[0, 0, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_attention_to_the_image_sums_to_one(decoder, features, tokens):
+    """Each word's weights over the grid are a distribution."""
+    _, _, weights = decoder.advance(decoder.start(features), tokens)
+    assert weights.shape == (B, K, T, G * G)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(B, K, T))
+
+
+def test_the_image_matters(decoder, features, tokens):
+    """Another image gives other predictions."""
+    one, _, _ = decoder.advance(decoder.start(features), tokens)
+    other, _, _ = decoder.advance(decoder.start(features.flip(0)), tokens)
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_grid_positions_are_all_different():
+    """No two places of the grid share a position."""
+    positions = sine_positions_2d(7, 32)
+    distances = torch.cdist(positions, positions) + torch.eye(49) * 9
+    assert float(distances.min()) > 0.1

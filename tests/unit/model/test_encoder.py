@@ -1,0 +1,77 @@
+"""Encoders: any timm model by name, weights from a file, and clear words when they do not fit."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from captiongen.data.files import sha256_of_file
+from captiongen.errors import EncoderError
+from captiongen.model.encoder import build_encoder
+from captiongen.params import EncoderParams
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    import timm
+
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("weights") / "test_convnext.safetensors"
+    save_file({k: v.contiguous() for k, v in timm.create_model("test_convnext").state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "side"), [("test_convnext", 32, 2), ("test_convnext", 16, 4), ("test_efficientnet", 32, 2)]
+)
+def test_the_feature_map_has_the_size_it_measures(name, stride, side):
+    """`measure` tells the channels and the grid that `forward` gives."""
+    encoder = build_encoder(EncoderParams(name=name, output_stride=stride)).eval()
+    channels, grid = encoder.measure(64)
+    features = encoder(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert features.shape == (2, channels, grid, grid)
+    assert grid == side
+
+
+def test_multiscale_adds_the_channels_of_the_stage_before():
+    """With `is_multiscale` the map carries the last two stages on the last one's grid."""
+    plain, _ = build_encoder(EncoderParams(name="test_convnext")).measure(64)
+    both, grid = build_encoder(EncoderParams(name="test_convnext", is_multiscale=True)).measure(64)
+    assert (both, grid) == (plain + 48, 2)
+
+
+def test_weights_from_a_file_are_the_file_s(weights_file):
+    """Every tensor of the encoder is the file's; the classifier is left out."""
+    digest = sha256_of_file(weights_file)
+    encoder = build_encoder(EncoderParams(name="test_convnext", weights=str(weights_file), weights_sha256=digest))
+    stored = load_file(weights_file)
+    loaded = {name.removeprefix("backbone."): tensor for name, tensor in encoder.state_dict().items()}
+    assert set(loaded) == {name for name in stored if not name.startswith("head.fc.")}
+    assert all(torch.equal(stored[name], tensor) for name, tensor in loaded.items())
+
+
+def test_a_file_of_another_model_is_refused(weights_file):
+    """Weights that do not fit are refused with what is missing and what is too much."""
+    with pytest.raises(EncoderError, match="does not fit the encoder 'test_convnext2'"):
+        build_encoder(EncoderParams(name="test_convnext2", weights=str(weights_file)))
+
+
+def test_a_file_with_another_hash_is_refused(weights_file):
+    """A file that is not the recorded one is refused before it is read."""
+    with pytest.raises(EncoderError, match="expected sha256 0000"):
+        build_encoder(EncoderParams(name="test_convnext", weights=str(weights_file), weights_sha256="0" * 64))
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    """A path without a file, and a file that is no safetensors, each get their own words."""
+    with pytest.raises(EncoderError, match="found none at"):
+        build_encoder(EncoderParams(name="test_convnext", weights=str(tmp_path / "absent.safetensors")))
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no weights")
+    with pytest.raises(EncoderError, match="no readable safetensors"):
+        build_encoder(EncoderParams(name="test_convnext", weights=str(broken)))
+
+
+def test_an_unknown_encoder_is_named():
+    """A name that timm does not know says how to list names."""
+    with pytest.raises(EncoderError, match=r"could not build the encoder 'convnext_gigantic'.*list_models"):
+        build_encoder(EncoderParams(name="convnext_gigantic"))
