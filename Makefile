@@ -52,16 +52,16 @@ format: venv ## format the code and mend what lint can mend
 	@$(BIN)/ruff format
 
 serve: venv ## serve the released captioner on 127.0.0.1
-	$(call need_port,$(PORT),PORT)
-	@$(ENVIRONMENT) && tools/serve.sh $(PORT)
+	@$(BIN)/captiongen serve --port $(PORT)
 
 ui: venv ## serve the released captioner and open its web page
-	$(call need_port,$(PORT),PORT)
-	@$(ENVIRONMENT) && tools/serve.sh $(PORT) --open
+	@$(BIN)/captiongen serve --port $(PORT) --open
 
 mlflow: venv ## look at runs, metrics and the registry
 	$(call need_port,$(MLFLOW_PORT),MLFLOW_PORT)
-	@$(ENVIRONMENT) && exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(MLFLOW_PORT)
+	@$(ENVIRONMENT); case $$MLFLOW_TRACKING_URI in \
+	  http*) echo "runs and registry are at $$MLFLOW_TRACKING_URI" ;; \
+	  *) exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(MLFLOW_PORT) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
 prefect: venv ## Prefect server, worker and deployments on their schedules
 	$(call need_port,$(PREFECT_PORT),PREFECT_PORT)

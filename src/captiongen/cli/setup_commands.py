@@ -45,7 +45,8 @@ def env() -> None:
 
     Telemetry is off and what the tools keep stays in the project folder. What is already set in your shell wins.
     """
+    from captiongen.adapters.mlflow_store import tracking_uri
     from captiongen.cli.environment import defaults
 
-    for name, default in defaults(Path()).items():
+    for name, default in {**defaults(Path()), "MLFLOW_TRACKING_URI": tracking_uri(Path())}.items():
         typer.echo(f"export {name}={shlex.quote(os.environ.get(name, default))}")

@@ -1,0 +1,90 @@
+"""The released captioner over HTTP, on this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from typing import Annotated
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import typer
+
+from captiongen.cli.layout import Layout
+from captiongen.errors import ServiceError, UsageError
+from captiongen.params import load_params
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+_START_SECONDS = 120.0
+
+
+@app.command(rich_help_panel="Models and captions", epilog="Example: `captiongen serve --port 3001 --open`")
+def serve(
+    tag: Annotated[str | None, typer.Argument(help="The Bento; by default the one that was released last.")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the web page when the service is ready.")] = False,
+) -> None:
+    """Serves a released captioner on this machine: the web page at `/`, `POST /caption` for programs.
+
+    Runs until Ctrl-C. What is in flight then is still answered.
+    """
+    found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
+    _need_port(port)
+    url = f"http://127.0.0.1:{port}"
+    typer.echo(f"{found} at {url}")
+    typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
+    command = [sys.executable, "-m", "bentoml", "serve", found, "--host", "127.0.0.1", "--port", str(port)]
+    if not is_opened:
+        sys.stdout.flush()
+        os.execv(sys.executable, command)  # noqa: S606 - signals must reach the server itself
+    _serve_and_open(command, url)
+
+
+def _find_bento(tag: str) -> str:
+    """Returns the full tag of a Bento in the project's store."""
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        return str(bentoml.bentos.get(tag).tag)
+    except BentoMLException:
+        raise UsageError(
+            f"Expected the Bento {tag} in {os.environ['BENTOML_HOME']}, found none. Nothing has been released here "
+            "yet under that name: run `make run`, or `dvc repro` and `captiongen release`."
+        ) from None
+
+
+def _need_port(port: int) -> None:
+    with socket.socket() as probe:
+        is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    if is_taken:
+        raise UsageError(f"Port {port} is taken. Stop what listens there, or choose another: --port {port + 1}.")
+
+
+def _serve_and_open(command: list[str], url: str) -> None:
+    process = subprocess.Popen(command)
+    try:
+        _wait_until_ready(process, url)
+        typer.echo(f"the page: {url}/")
+        webbrowser.open(f"{url}/")
+        process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # Ctrl-C went to it too
+    finally:
+        process.terminate()
+    if process.returncode > 0:
+        raise ServiceError(f"The service ended with exit code {process.returncode}; its log stands above.")
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urlopen(f"{url}/readyz", timeout=2.0).close()  # noqa: S310 - our own service
+        except (URLError, OSError):
+            time.sleep(0.5)
+        else:
+            return

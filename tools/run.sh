@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# From nothing to a released captioner, on the data set that params.yaml names. Every step does nothing where its work
+# is already done, so a second run is quick. Options go to tools/bootstrap.py.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+clock() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
+
+step() {
+  printf '\n==> [%s] %s\n' "$(clock)" "$1"
+  shift
+  "$@" || {
+    status=$?
+    printf '\nstopped at [%s]: `%s` ended with exit code %d; its message stands above.\n' "$(clock)" "$*" "$status" >&2
+    exit "$status"
+  }
+}
+
+source_name=$(sed -nE 's/^  source: *([a-z0-9]+).*/\1/p' params.yaml)
+
+step "environment" "${PYTHON:-python3}" tools/bootstrap.py "$@"
+export PATH="$PWD/.venv/bin:$PATH"
+eval "$(captiongen env)"
+case $source_name in
+  scenes | flickr8k) step "data: fetch $source_name" captiongen fetch "$source_name" ;;
+  *) ;; # the user's own folder is already where params.yaml says
+esac
+step "pipeline: dvc repro" dvc repro
+step "release: register, gate, promote, package" captiongen release
+step "caption a held-out picture with the released model" captiongen show
+printf '\ndone in %s\n' "$(clock)"
