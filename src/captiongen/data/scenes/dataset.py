@@ -20,9 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from captiongen.data.files import atomic_folder
+from captiongen.data.scenes.compose import compose_scene
 from captiongen.data.scenes.language import describe_scene
-from captiongen.data.scenes.layout import Scene, compose_scene
 from captiongen.data.scenes.render import SIZE_PX, draw_scene
+from captiongen.data.scenes.scene import Scene
+from captiongen.data.scenes.world import HELD_OUT
 from captiongen.errors import SourceError, UsageError
 from captiongen.types import Split
 
@@ -32,9 +34,9 @@ DEFAULT_NUM_IMAGES = 1600
 DEFAULT_SEED = 0
 MIN_NUM_IMAGES = 16  # smaller ones leave a split empty
 
-#: Part of the test images that show held-out combinations.
-NOVEL_FRACTION = 0.4
+IMAGES_ARCHIVE = "images.zip"
 _TEST_FRACTION, _DEV_FRACTION = 250 / 1600, 150 / 1600
+_NOVEL_FRACTION = 0.4  # of the test images show a held-out combination
 _ZIP_TIME = (2000, 1, 1, 0, 0, 0)
 _JPEG_QUALITY = 93
 
@@ -135,14 +137,14 @@ def render_scenes(folder: Path, *, num_images: int = DEFAULT_NUM_IMAGES, seed: i
     plan = _plan(num_images, seed)
     captions, truths = [], []
     with atomic_folder(folder) as temporary:
-        with zipfile.ZipFile(temporary / "images.zip", "w", zipfile.ZIP_STORED) as archive:
-            for index, (split, is_novel) in enumerate(tqdm(plan, desc="rendering scenes", unit="image", disable=None)):
+        with zipfile.ZipFile(temporary / IMAGES_ARCHIVE, "w", zipfile.ZIP_STORED) as archive:
+            for index, (split, novelty) in enumerate(tqdm(plan, desc="rendering scenes", unit="image", disable=None)):
                 # One stream an image: no image changes because another one is drawn differently.
                 rng = random.Random(f"captiongen scenes {seed} {index}")  # noqa: S311 - drawings, not secrets
-                scene = compose_scene(rng, is_novel=is_novel)
+                scene = compose_scene(rng, novelty=novelty)
                 picture, boxes = draw_scene(rng, scene)
                 image_id = f"scene-{index:05d}"
-                archive.writestr(zipfile.ZipInfo(f"{image_id}.jpg", _ZIP_TIME), _encode(picture))
+                archive.writestr(zipfile.ZipInfo(image_path(image_id), _ZIP_TIME), _encode(picture))
                 captions.append(CaptionsRow(image_id, split, describe_scene(rng, scene)))
                 truths.append(_truth(image_id, split, scene, boxes))
         index_row = ScenesIndex(
@@ -153,6 +155,11 @@ def render_scenes(folder: Path, *, num_images: int = DEFAULT_NUM_IMAGES, seed: i
         _write_lines(temporary / "truth.jsonl", [_TRUTH.dump_json(truth) for truth in truths])
         (temporary / "scenes.json").write_bytes(_INDEX.dump_json(index_row, indent=2) + b"\n")
     return index_row
+
+
+def image_path(image_id: str) -> str:
+    """Returns the name of a picture in `IMAGES_ARCHIVE`."""
+    return f"{image_id}.jpg"
 
 
 def read_truth(folder: Path) -> dict[str, SceneTruth]:
@@ -184,13 +191,14 @@ def read_index(folder: Path) -> ScenesIndex:
     return _parse(_INDEX, _read(folder / "scenes.json"), folder / "scenes.json")
 
 
-def _plan(num_images: int, seed: int) -> list[tuple[Split, bool]]:
-    """The split of every image, and whether it shows something held out, in shuffled order."""
+def _plan(num_images: int, seed: int) -> list[tuple[Split, str | None]]:
+    """The split of every image and the held-out combination that it must show, in shuffled order."""
     num_test, num_dev = max(round(num_images * _TEST_FRACTION), 2), max(round(num_images * _DEV_FRACTION), 1)
-    num_novel = max(round(num_test * NOVEL_FRACTION), 1)
-    plan: list[tuple[Split, bool]] = [("test", index < num_novel) for index in range(num_test)]
-    plan += [("dev", False) for _ in range(num_dev)]
-    plan += [("train", False) for _ in range(num_images - num_test - num_dev)]
+    num_novel = max(round(num_test * _NOVEL_FRACTION), 1)
+    plan: list[tuple[Split, str | None]] = [("test", HELD_OUT[index % len(HELD_OUT)]) for index in range(num_novel)]
+    plan += [("test", None) for _ in range(num_test - num_novel)]
+    plan += [("dev", None) for _ in range(num_dev)]
+    plan += [("train", None) for _ in range(num_images - num_test - num_dev)]
     random.Random(f"captiongen plan {seed}").shuffle(plan)  # noqa: S311 - drawings, not secrets
     return plan
 

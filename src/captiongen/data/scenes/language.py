@@ -2,8 +2,8 @@
 
 import random
 
-from captiongen.data.scenes.layout import Relation, RelationName, Scene
 from captiongen.data.scenes.phrases import atmosphere, noun_phrase, participle_clause, predicate, setting_phrase
+from captiongen.data.scenes.scene import Relation, RelationName, Scene
 
 NUM_CAPTIONS = 5
 

@@ -10,13 +10,17 @@ _SAIL: Rgb = (250, 246, 232)
 
 
 def draw_ball(pen: Pen, action: str) -> None:
-    """A ball with a pale band; speed lines behind it when it rolls."""
-    pen.ellipse((0.5, 0.5), 0.5, 0.5, pen.colour)
+    """A ball with a band; speed lines behind it and a turned pattern when it rolls."""
+    seam = shade(pen.colour, 0.6)
     if action == "rolling":
-        pen.limb([(0.22, 0.2), (0.5, 0.5), (0.78, 0.8)], 0.09, shade(pen.colour, 0.6))
-        pen.limb([(0.78, 0.2), (0.22, 0.8)], 0.09, shade(pen.colour, 0.6))
+        for y, start in ((0.3, 0.08), (0.55, 0.0), (0.8, 0.08)):
+            pen.limb([(start, y), (0.2, y)], 0.05, (236, 236, 236))
+        pen.ellipse((0.56, 0.56), 0.44, 0.44, pen.colour)
+        pen.limb([(0.33, 0.33), (0.79, 0.79)], 0.09, seam)
+        pen.limb([(0.79, 0.33), (0.33, 0.79)], 0.09, seam)
     else:
-        pen.arc((0.5, 1.15), 0.75, 220, 320, 0.09, shade(pen.colour, 0.6))
+        pen.ellipse((0.5, 0.5), 0.5, 0.5, pen.colour)
+        pen.box(0.03, 0.45, 0.97, 0.58, seam)
     pen.ellipse((0.66, 0.27), 0.12, 0.1, shade(pen.colour, 1.6))
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from captiongen.data.scenes.layout import Group
+from captiongen.data.scenes.scene import Group
 from captiongen.data.scenes.world import PEOPLE
 
 NUMBERS = {1: "a", 2: "two", 3: "three"}

@@ -5,8 +5,8 @@ import random
 from PIL import Image, ImageDraw, ImageFilter
 
 from captiongen.data.scenes.figures import draw_figure
-from captiongen.data.scenes.layout import Group, Placement, Scene
 from captiongen.data.scenes.pen import pixel
+from captiongen.data.scenes.scene import Group, Placement, Scene
 from captiongen.data.scenes.surroundings import light, paint_surroundings
 
 SIZE_PX = 96
