@@ -4,6 +4,7 @@ It lies beside model.safetensors, tokenizer.json and manifest.json in the Bento'
 service can name every ancestor without asking the registry. Reading it needs no torch.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from captiongen.errors import CheckpointError
 from captiongen.types import Lineage
 
 RELEASE_FILE = "release.json"
-_WEIGHTS_FILE = "model.safetensors"
+_HASHED = {"model.safetensors": "weights_sha256", "tokenizer.json": "tokenizer_sha256"}  # file -> key in manifest.json
+_REMEDY = "Release it again with `captiongen release`."
 
 
 class Release(BaseModel):
@@ -35,27 +37,29 @@ class Release(BaseModel):
 
 
 def read_release(folder: Path) -> Release:
-    """Reads the release a model folder carries, and holds its weights against it.
+    """Reads the release a model folder carries, and holds its files against it: release, manifest, weights, tokenizer.
 
     Raises:
-        CheckpointError: release.json or the weights are missing, damaged, or do not belong together.
+        CheckpointError: one of them is missing, damaged, or does not belong to the others.
     """
-    path, weights = folder / RELEASE_FILE, folder / _WEIGHTS_FILE
+    path = folder / RELEASE_FILE
     try:
         release = Release.model_validate_json(path.read_bytes())
-        found = sha256_of_file(weights)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        found = {key: sha256_of_file(folder / name) for name, key in _HASHED.items()}
     except FileNotFoundError as error:
-        raise CheckpointError(
-            f"Expected a released model with {RELEASE_FILE} and {_WEIGHTS_FILE}, found no {error.filename}. "
-            "Release it again with `captiongen release`."
-        ) from None
+        raise CheckpointError(f"Expected a released model, found no {error.filename}. {_REMEDY}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"{path} is no release of format version 1: {where}: {first['msg']}.") from error
-    if found != release.lineage.model_sha256:
-        raise CheckpointError(
-            f"{weights} is not the model that was released as {release.name} version {release.version}: expected "
-            f"sha256 {release.lineage.model_sha256}, found {found}. Release it again with `captiongen release`."
-        )
+    except ValueError as error:
+        raise CheckpointError(f"The manifest in {folder} is no JSON: {error}. {_REMEDY}") from error
+    expected = {"weights_sha256": release.lineage.model_sha256, "tokenizer_sha256": manifest.get("tokenizer_sha256")}
+    for name, key in _HASHED.items():
+        if not found[key] == expected[key] == manifest.get(key):
+            raise CheckpointError(
+                f"{folder / name} is not what was released as {release.name} version {release.version}: expected "
+                f"sha256 {expected[key]}, found {found[key]}. {_REMEDY}"
+            )
     return release

@@ -1,0 +1,128 @@
+"""What the service refuses, with which status and in which words; every limit of it stands here.
+
+Refused
+|-- BadUpload          400  no multipart form, no file in the field `image`, an empty or damaged picture
+|-- TooLarge           413  body over MAX_BODY_BYTES, or picture over 25 megapixels
+|-- UnsupportedImage   415  none of the picture formats we decode (SVG, EPS, PDF, HTML ...)
+|-- Overloaded         503  more requests are waiting than can be answered in time; says when to come back
+'-- DeadlineExceeded   504  no caption within DEADLINE_SECONDS
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from bentoml.exceptions import BentoMLException
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Of a whole request, form framing included.
+MAX_BODY_BYTES = 10 * 1024 * 1024
+#: From the moment a picture is decoded until its caption is there, waiting for a batch included.
+DEADLINE_SECONDS = 20.0
+#: Requests between upload and answer; the next one is told to come back.
+MAX_WAITING = 64
+#: Pictures decoded at the same time; each may take 75 MB while it is.
+MAX_DECODING = 2
+
+
+class Refused(BentoMLException):
+    """A request that gets no caption; `error_code` is its HTTP status."""
+
+    error_code = HTTPStatus.BAD_REQUEST
+    headers: Mapping[str, str] = {}
+
+    def response(self) -> JSONResponse:
+        """The answer: one JSON object whose `error` says what to do."""
+        return JSONResponse({"error": self.message}, status_code=self.error_code, headers=dict(self.headers))
+
+
+class BadUpload(Refused):
+    """No picture where one was expected, or a damaged one."""
+
+
+class TooLarge(Refused):
+    """More bytes or pixels than the service takes."""
+
+    error_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedImage(Refused):
+    """A kind of file that the service does not open."""
+
+    error_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class Overloaded(Refused):
+    """Too many requests are waiting."""
+
+    error_code = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"Retry-After": "1"}  # noqa: RUF012 - a constant mapping, declared as such in the base class
+
+
+class DeadlineExceeded(Refused):
+    """The caption did not come in time."""
+
+    error_code = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class BodyLimit:
+    """ASGI middleware: answers 413 to a request body over the limit without keeping it.
+
+    A body that announces its length is refused before a byte of it is read; one that does not (chunked) is cut off as
+    soon as it has grown too long.
+
+    Args:
+        app: what to protect.
+        max_bytes: of a request body.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        num_bytes = 0
+        is_started = False
+
+        async def counted_receive() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self._max_bytes:
+                raise self._error()
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal is_started
+            # What the application makes of the error above is its own business; the client gets the 413.
+            if is_started or num_bytes <= self._max_bytes:
+                is_started = True
+                await send(message)
+
+        try:
+            await self._app(scope, counted_receive, guarded_send)
+        except Exception:
+            if num_bytes <= self._max_bytes:
+                raise
+        if num_bytes > self._max_bytes and not is_started:
+            await self._refuse(scope, receive, send)
+
+    def _error(self) -> TooLarge:
+        return TooLarge(
+            f"The request is over {self._max_bytes / 1024**2:.0f} MB. Send a smaller copy of the picture; "
+            "the model looks at a few hundred pixels only."
+        )
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._error().response()
+        response.headers["Connection"] = "close"  # the rest of the body is not read
+        await response(scope, receive, send)

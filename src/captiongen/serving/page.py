@@ -1,0 +1,102 @@
+"""The web page at `/`: drop, paste or take a photo, and see its caption, the model's doubts, and where it looked.
+
+It captions through the same door as `POST /caption`, asks no other host for anything, and keeps no picture for long.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import gradio
+from gradio.data_classes import ImageData
+from PIL import Image
+from starlette.applications import Starlette
+
+from captiongen.data.images import Preprocessing
+from captiongen.serving.answer import Captioned, ModelCard
+from captiongen.serving.limits import MAX_BODY_BYTES, Refused
+from captiongen.serving.result_view import WAITING, model_view, refusal_view, result_view
+
+Explain = Callable[[bytes], Awaitable[tuple[Image.Image, Captioned]]]
+
+_KEEP_SECONDS = 600  # how long Gradio may keep an uploaded picture on disk
+_HEAD = """<div class="cg-head"><h1>CaptionGen</h1>
+<p>Give it a photograph and it says what it sees, how sure it is of each word, and where it looked.</p></div>"""
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+_MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+def picture_field() -> gradio.Image:
+    """A picture field that hands on a file's bytes as they came, and fetches nothing.
+
+    Gradio's own would download a URL that a client sends in place of a file, and open any format Pillow knows. Its
+    methods are replaced on the one instance because a subclass makes Gradio write a .pyi file into the package.
+    """
+    field = gradio.Image(
+        label="Photograph",
+        sources=["upload", "clipboard", "webcam"],
+        height=420,
+        elem_id="photograph",
+        buttons=["fullscreen"],
+        webcam_options=gradio.WebcamOptions(mirror=False),
+    )
+    keep_file = field.async_move_resource_to_block_cache
+
+    async def keep_file_only(url_or_path: str | Path | None) -> str | None:
+        if url_or_path is not None and "://" in str(url_or_path):
+            raise gradio.Error("Expected an uploaded picture, found a URL; URLs are not opened.", print_exception=False)
+        return cast("str | None", await keep_file(url_or_path))
+
+    def read_file(payload: ImageData | None) -> bytes | None:
+        return None if payload is None or payload.path is None else Path(payload.path).read_bytes()
+
+    field.async_move_resource_to_block_cache, field.preprocess = keep_file_only, read_file
+    return field
+
+
+def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) -> gradio.Blocks:
+    """Builds the page.
+
+    Args:
+        explain: captions the bytes of a picture, with attention.
+        card: the model that answers.
+        preprocessing: how that model wants its pictures, to place its attention.
+    """
+
+    async def show(data: bytes | None) -> str:
+        if data is None:
+            return WAITING
+        try:
+            picture, captioned = await explain(data)
+        except Refused as refused:
+            return refusal_view(refused.message)
+        return result_view(picture, captioned, preprocessing)
+
+    with gradio.Blocks(
+        title="CaptionGen", analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)
+    ) as blocks:
+        gradio.HTML(_HEAD)
+        with gradio.Row(equal_height=False):
+            with gradio.Column(scale=5, min_width=320):
+                picture = picture_field()
+            with gradio.Column(scale=6, min_width=320):
+                result = gradio.HTML(WAITING, elem_id="result")
+        gradio.HTML(model_view(card))
+        picture.change(show, picture, result, show_progress="minimal", api_visibility="private", concurrency_limit=8)
+    return blocks
+
+
+def mount(web: Starlette, explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) -> None:
+    """Mounts the page at `/` of a web application; arguments as `build`."""
+    theme_options: dict[str, Any] = {"font": _FONTS, "font_mono": _MONO_FONTS, "primary_hue": "indigo"}
+    gradio.mount_gradio_app(
+        web,
+        build(explain, card=card, preprocessing=preprocessing),
+        path="/",
+        theme=gradio.themes.Soft(**theme_options),
+        css_paths=Path(__file__).with_name("page.css"),
+        max_file_size=MAX_BODY_BYTES,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+    )

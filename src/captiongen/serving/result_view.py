@@ -1,0 +1,88 @@
+"""A caption as HTML: the sentence, how sure the model was of each word, and where it looked while it wrote it.
+
+Choosing a word needs no request: each word is a radio button, each heat map an image over the picture, and the style
+sheet shows the one that belongs to the other.
+"""
+
+from html import escape
+
+from PIL import Image
+
+from captiongen.data.images import Preprocessing
+from captiongen.serving.answer import Captioned, ModelCard, Word
+from captiongen.serving.attention import data_uri, heat_map, seen_part
+
+_PICTURE_SIDE_PX = 720
+
+WAITING = '<div class="cg-empty">The caption will appear here.</div>'
+
+
+def refusal_view(message: str) -> str:
+    """Shows why there is no caption."""
+    return f'<div class="cg-refusal" role="alert">{escape(message)}</div>'
+
+
+def result_view(picture: Image.Image, captioned: Captioned, preprocessing: Preprocessing) -> str:
+    """Shows a caption with its words, their probabilities and attention, and the runners-up."""
+    ending = "" if captioned.is_complete else " …"
+    parts = [
+        f'<p class="cg-caption">{escape(captioned.caption or "(no words)")}{ending}</p>',
+        _words(captioned.words),
+        _stage(picture, captioned, preprocessing),
+        _alternatives(captioned),
+    ]
+    return f'<div class="cg-result">{"".join(parts)}</div>'
+
+
+def model_view(card: ModelCard) -> str:
+    """Shows which model answers, and where it comes from."""
+    facts = {
+        "model": f"{card.name} {card.version}",
+        "trained on": f"{card.dataset} {card.data_hash[:8]}",
+        "run": card.run_id[:8],
+        "code": card.git_sha[:8],
+        "bento": card.bento,
+    }
+    shown = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
+    return f'<dl class="cg-model">{shown}</dl>'
+
+
+def _words(words: list[Word]) -> str:
+    """The words as radio buttons, coloured by probability, and the rules that tie each to its heat map."""
+    buttons, rules = [], []
+    for index, one in enumerate(words):
+        percent = round(100 * one.probability)
+        buttons.append(
+            f'<label class="cg-word" style="--sure:{one.probability:.3f}" title="{percent} % sure">'
+            f'<input type="radio" name="cg-word" value="{index}"{" checked" if index == 0 else ""}>'
+            f"<span>{escape(one.word)}</span><small>{percent}&thinsp;%</small></label>"
+        )
+        chosen = f'.cg-result:has(.cg-word input[value="{index}"]:checked)'
+        rules.append(f'{chosen} .cg-heat[data-word="{index}"]{{opacity:1}}')
+    hint = '<p class="cg-hint">Choose a word to see where the model looked when it wrote it.</p>' if words else ""
+    return f'<style>{"".join(rules)}</style>{hint}<div class="cg-words" role="radiogroup">{"".join(buttons)}</div>'
+
+
+def _stage(picture: Image.Image, captioned: Captioned, preprocessing: Preprocessing) -> str:
+    shown = picture.copy()
+    shown.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
+    left, top, width, height = (f"{100 * fraction:.2f}%" for fraction in seen_part(picture.size, preprocessing))
+    place = f"left:{left};top:{top};width:{width};height:{height}"
+    heat_maps = "".join(
+        f'<img class="cg-heat" data-word="{index}" style="{place}" src="{data_uri(heat_map(one))}" alt="">'
+        for index, one in enumerate(captioned.attention or ())
+    )
+    base = f'<img src="{data_uri(shown, format="JPEG")}" alt="{escape(captioned.caption, quote=True)}">'
+    return f'<div class="cg-stage">{base}{heat_maps}</div>'
+
+
+def _alternatives(captioned: Captioned) -> str:
+    if not captioned.alternatives:
+        return ""
+    rows = "".join(
+        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>" for one in captioned.alternatives
+    )
+    heading = (
+        f'<h3>It also considered <small title="length-normalised log-probability">score; best {captioned.score:.2f}'
+    )
+    return f'<div class="cg-others">{heading}</small></h3><ol>{rows}</ol></div>'
