@@ -1,0 +1,47 @@
+"""The environment of the tools beside us."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from captiongen.cli.environment import apply_defaults, defaults
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment in which none of our variables is set; restored afterwards."""
+    for name in defaults(Path()):
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it
+        monkeypatch.delenv(name)
+
+
+def test_the_user_wins(clean_environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A variable that is set already keeps its value; the others get theirs."""
+    monkeypatch.setenv("PREFECT_HOME", "/mine")
+    apply_defaults(tmp_path)
+    assert os.environ["PREFECT_HOME"] == "/mine"
+    assert os.environ["BENTOML_HOME"] == str(tmp_path / ".bentoml")
+    assert os.environ["DO_NOT_TRACK"] == "1"
+
+
+def test_homes_lie_in_the_project_and_are_not_made(clean_environment, tmp_path: Path):
+    """Homes are absolute paths in the project, and naming them makes no folder."""
+    apply_defaults(tmp_path)
+    assert Path(os.environ["PREFECT_HOME"]).is_relative_to(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shell_gets_the_same_list(clean_environment, tmp_path: Path):
+    """`eval "$(captiongen env)"` sets what `apply_defaults` sets, also in a folder with a blank in its name."""
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    captiongen = Path(sys.executable).parent / "captiongen"
+    script = f'eval "$({shlex.quote(str(captiongen))} env)" && env -0'
+    process = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    shell = dict(line.split("=", 1) for line in process.stdout.split("\0") if "=" in line)
+    assert {name: shell[name] for name in defaults(folder)} == defaults(folder)
+    assert shell["MLFLOW_TRACKING_URI"] == f"sqlite:///{folder / '.captiongen' / 'mlflow.db'}"
