@@ -35,11 +35,12 @@ def open_client(project: Path) -> "MlflowClient":
         ServiceError: the server or database cannot be reached or migrated.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # MLflow and alembic tell of each table that they create; a training log is no place for it.
-    for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
+    # They tell of each table that they create; a training log is no place for it.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     uri = tracking_uri(project)
     with translated_errors(uri):
         if uri.startswith("sqlite:"):
