@@ -18,6 +18,9 @@ from captiongen.data.scenes.world import (
     Size,
 )
 
+#: Relations that few kinds can have, or that seldom fit the frame, are drawn more often to make up for it.
+_RELATION_WEIGHTS: Mapping[RelationName, int] = {"chasing": 5, "flying": 5, "in front of": 2, "behind": 2}
+
 
 def compose_scene(rng: random.Random, *, novelty: str | None = None) -> Scene:
     """Draws scenes until one fits the frame and shows the held-out combination `novelty`, or none at all."""
@@ -67,7 +70,7 @@ def _choose_relation(rng: random.Random, kind: str, ground: str) -> tuple[Relati
     options = [option for option in options if option[1]]
     if not options or rng.random() < 0.35:
         return None, None
-    relation, kinds = rng.choice(options)
+    relation, kinds = rng.choices(options, [_RELATION_WEIGHTS.get(name, 1) for name, _ in options])[0]
     return relation, rng.choice(kinds)
 
 

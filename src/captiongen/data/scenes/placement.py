@@ -84,11 +84,12 @@ def _chasing(rng: random.Random, subject: Group, other: Group, horizon: float) -
 
 
 def _in_depth(rng: random.Random, front: Group, back: Group, horizon: float) -> Pair | None:
-    front_height, back_height = _height(rng, front) * 0.9, _height(rng, back) * 1.1
-    back_base = rng.uniform(horizon + 0.1, horizon + 0.2)
-    front_base = back_base + rng.uniform(0.2, 0.27)
+    front_height, back_height = _height(rng, front) * 0.9, _height(rng, back)
+    nearest_horizon = max(horizon + 0.1, back_height + _HEADROOM)
+    back_base = rng.uniform(nearest_horizon, nearest_horizon + 0.08)
+    front_base = back_base + rng.uniform(0.18, 0.27)
     back_x = _centre(rng, _width(back, back_height))
-    if front_base > _LOWEST or back_base < back_height + _HEADROOM or back_x is None:
+    if front_base > _LOWEST or back_x is None:
         return None
     wanted = back_x + rng.uniform(-0.35, 0.35) * _width(back, back_height)
     front_x = _clamped(wanted, _width(front, front_height))
