@@ -36,6 +36,29 @@ def ingest() -> None:
 
 
 @app.command(rich_help_panel=_PANEL)
+def preprocess() -> None:
+    """Resizes images into shards, trains the tokenizer, draws the data card (reports/data_card/index.html).
+
+    Example: `captiongen preprocess`, or through DVC, which keeps the result: `dvc repro preprocess`.
+    """
+    from captiongen.stages.preprocess import preprocess as run
+
+    layout = Layout()
+    params = load_params(layout.params)
+    with _measured("preprocess"):
+        result = run(
+            params.preprocess,
+            ingest=params.ingest,
+            manifest=layout.interim / "manifest.parquet",
+            validation_report=layout.validation / "validation.json",
+            source_folder=layout.root / params.ingest.path,
+            out_folder=layout.processed,
+            card_folder=layout.data_card,
+        )
+    _say(", ".join(f"{split} {count:,} images" for split, count in sorted(result.counts.items())))
+
+
+@app.command(rich_help_panel=_PANEL)
 def train() -> None:
     """Trains the captioner; a killed run goes on from the last finished epoch.
 

@@ -67,7 +67,7 @@ def common_words(counts: Counter[str], *, num_words: int = 25) -> bytes:
         # Ties are broken by spelling, not by the order of captions.
         words = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:num_words]
         axes.bar([word for word, _ in words], [count for _, count in words], color=SPLIT_COLOURS["train"])
-        axes.tick_params(axis="x", rotation=60)
+        axes.tick_params(axis="x", rotation=90)
         axes.set_ylabel("occurrences in training captions")
         return _svg(figure)
 
