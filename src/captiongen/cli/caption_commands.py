@@ -1,0 +1,152 @@
+"""Captions on the command line: of your own pictures, and of one held-out picture beside what people said."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import HELP, model_folder
+from captiongen.errors import CaptionGenError, DataError, ImageDecodeError, UsageError
+from captiongen.params import load_params
+
+if TYPE_CHECKING:
+    from captiongen.inference import CaptionEngine
+    from captiongen.types import CaptionResult, Split
+
+app = typer.Typer(rich_markup_mode="markdown")
+_PANEL = "Models and captions"
+_BATCH_SIZE = 16
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples: `captiongen caption holiday.jpg` · `captiongen caption photos/*.jpg --json > captions.jsonl` · "
+    "`captiongen caption a.png --model models:/captiongen@champion --alternatives 3`",
+)
+def caption(
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG, WebP, GIF, TIFF or BMP files, or folders of them.")],
+    model: Annotated[str | None, typer.Option(help=HELP)] = None,
+    alternatives: Annotated[int, typer.Option(help="Captions per picture, best first.", min=1, max=16)] = 1,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object per picture and line.")] = False,
+) -> None:
+    """Captions your own pictures.
+
+    Pictures that cannot be read are named on standard error, the others are captioned all the same, and the exit code
+    is 3.
+    """
+    from captiongen.inference import CaptionEngine
+
+    paths = _pictures(images)
+    engine = CaptionEngine.load(_folder(model))
+    num_unreadable = 0
+    for start in range(0, len(paths), _BATCH_SIZE):
+        num_unreadable += _caption_batch(engine, paths[start : start + _BATCH_SIZE], alternatives, is_json)
+    if num_unreadable:
+        raise DataError(f"{num_unreadable} of {len(paths)} pictures could not be read; they are named above.")
+
+
+@app.command(rich_help_panel=_PANEL, epilog="Example: `captiongen show --seed 3`")
+def show(
+    model: Annotated[str | None, typer.Option(help=HELP)] = None,
+    seed: Annotated[int, typer.Option(help="Which held-out picture.", min=0)] = 0,
+) -> None:
+    """Captions one held-out picture with the packaged model, beside what people said, and the metrics table."""
+    from captiongen.data.captions_table import read_captions
+    from captiongen.metrics.report import format_report, read_report
+
+    layout = Layout()
+    params = load_params(layout.params)
+    evaluated = read_captions(layout.evaluation / "captions.parquet")
+    chosen = evaluated[seed % len(evaluated)]
+    picture_path, result = _caption_held_out(chosen.image_id, params.evaluate.split, model)
+    typer.echo(
+        f"\npicture     {picture_path}   ({params.ingest.name}, {params.evaluate.split} split, never trained on)"
+    )
+    typer.secho(f"caption     {result.best.caption}", bold=True)
+    for reference in chosen.references:
+        typer.echo(f"a person    {reference}")
+    typer.echo("\n" + format_report(read_report(layout.evaluation / "metrics.json")))
+
+
+def _caption_held_out(image_id: str, split: "Split", model: str | None) -> "tuple[Path, CaptionResult]":
+    """Writes the picture where a person can look at it, and captions it from that file."""
+    from captiongen.data.images import decode_image
+    from captiongen.data.shards import open_processed
+    from captiongen.inference import CaptionEngine
+
+    layout = Layout()
+    rows = open_processed(layout.processed).rows(split)
+    row = next((row for row in rows if row.image_id == image_id), None)
+    if row is None:
+        raise DataError(f"Expected {image_id} in split {split} of {layout.processed}, found none. Run `dvc repro`.")
+    path = layout.state / "shown" / f"{Path(image_id).stem}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(row.image_png)
+    engine = CaptionEngine.load(_folder(model))
+    [result] = engine.caption([decode_image(path.read_bytes())])
+    return path, result
+
+
+def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives: int, is_json: bool) -> int:
+    """Captions one batch, prints it, and returns how many of its pictures could not be read."""
+    from captiongen.data.images import decode_image
+
+    read, pictures = [], []
+    for path in paths:
+        try:
+            pictures.append(decode_image(path.read_bytes()))
+            read.append(path)
+        except (ImageDecodeError, OSError) as error:
+            typer.echo(f"{path}: {error}", err=True)
+    options = engine.manifest.decode.model_copy(
+        update={
+            "num_beams": max(engine.manifest.decode.num_beams, num_alternatives),
+            "num_hypotheses": num_alternatives,
+        }
+    )
+    decode = options if num_alternatives > 1 else None
+    for path, result in zip(read, engine.caption(pictures, decode=decode), strict=True):
+        _print(path, result, num_alternatives, is_json)
+    return len(paths) - len(read)
+
+
+def _print(path: Path, result: "CaptionResult", num_alternatives: int, is_json: bool) -> None:
+    hypotheses = result.hypotheses[:num_alternatives]
+    if is_json:
+        words = [{"word": word.word, "probability": round(word.probability, 4)} for word in result.best.words]
+        others = [{"caption": one.caption, "score": round(one.score, 4)} for one in hypotheses]
+        typer.echo(
+            json.dumps({"image": str(path), "caption": result.best.caption, "words": words, "alternatives": others})
+        )
+        return
+    typer.echo(f"{path}: {result.best.caption}")
+    for one in hypotheses[1:]:
+        typer.echo(f"{' ' * len(str(path))}  {one.caption}")
+
+
+def _pictures(arguments: list[Path]) -> list[Path]:
+    """The files that were named, and those in the folders that were."""
+    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+    paths: list[Path] = []
+    for argument in arguments:
+        if argument.is_dir():
+            inside = sorted(path for path in argument.iterdir() if path.suffix.lower() in suffixes)
+            if not inside:
+                raise UsageError(f"Expected pictures in {argument}, found none ({', '.join(sorted(suffixes))}).")
+            paths += inside
+        elif argument.is_file():
+            paths.append(argument)
+        else:
+            raise UsageError(f"Expected a picture or a folder of pictures, found nothing at {argument}.")
+    return paths
+
+
+def _folder(uri: str | None) -> Path:
+    """The model; params.yaml is only asked for the released model's name, and may be absent."""
+    try:
+        name = load_params(Layout().params).release.model_name
+    except CaptionGenError:
+        name = "captiongen"
+    return model_folder(uri, project=Layout().root, model_name=name)

@@ -1,0 +1,47 @@
+"""One way to name a model on the command line, wherever it lives."""
+
+from pathlib import Path
+
+from captiongen.errors import ServiceError, UsageError
+
+HELP = (
+    "models:/NAME@ALIAS or models:/NAME/VERSION (registry), bento:TAG (packaged), or a captioner folder. "
+    "By default the Bento that was released last, else models/captioner."
+)
+
+
+def model_folder(uri: str | None, *, project: Path, model_name: str) -> Path:
+    """Returns the captioner folder that a URI names.
+
+    Args:
+        uri: as `HELP` says; None for the default.
+        project: the project folder.
+        model_name: the released model's name, for the default.
+
+    Raises:
+        UsageError: there is no such model, or no model at all.
+        ServiceError: the registry or BentoML's store fails.
+    """
+    from captiongen.adapters.bento_packaging import bento_model_folder
+    from captiongen.adapters.mlflow_registry import download_model
+
+    if uri is None:
+        return _default(project, model_name)
+    if uri.startswith("bento:"):
+        return bento_model_folder(uri.removeprefix("bento:"), project=project)
+    return download_model(uri, project=project)
+
+
+def _default(project: Path, model_name: str) -> Path:
+    from captiongen.adapters.bento_packaging import bento_model_folder
+
+    try:
+        return bento_model_folder(f"{model_name.lower()}:latest", project=project)
+    except ServiceError:
+        trained = project / "models" / "captioner"
+        if (trained / "manifest.json").is_file():
+            return trained
+        raise UsageError(
+            "Expected a model, found neither a Bento nor models/captioner. Run `make run`, or `dvc repro`, or name one "
+            "with --model."
+        ) from None
