@@ -28,4 +28,11 @@ esac
 step "pipeline: dvc repro" dvc repro
 step "release: register, gate, promote, package" captiongen release
 step "caption a held-out picture with the released model" captiongen show
-printf '\ndone in %s\n' "$(clock)"
+cat <<END
+
+done in $(clock). Next:
+  make ui         the web page: drop a picture, see its caption and where the model looked
+  make serve      the same service for programs
+  make mlflow     runs, metrics, and the registry with its champion
+  reports/        data card, data contract, training curves, evaluation, worst captions
+END
