@@ -71,6 +71,8 @@ class ValidateParams(_Section):
     max_side_px: Count = 10_000
     max_bytes: Count = 25_000_000
     max_aspect_ratio: Positive = 4.0
+    max_seam_strength: Positive = 0.6  # of a washed-out part, see captiongen.data.damage
+    caption_script: Literal["latin", "any"] = "latin"
     max_duplicate_caption_fraction: Fraction = 0.1  # of images that repeat one of their own captions
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)] = 2  # bits of a 64-bit perceptual hash
     min_split_fractions: dict[Literal["train", "dev", "test"], Fraction] = {"train": 0.5, "dev": 0.02, "test": 0.02}

@@ -91,7 +91,7 @@ class Finding:
         severity: `error` stops the run, `warning` is reported.
         message: one sentence with what was expected and what was found.
         num_rows: how many rows break it (0 where the check is about the whole table).
-        rows: image ids (or splits) that break it, at most the first 20.
+        rows: names of images, captions (`image_id#number`) or pairs that break it, at most the first 100.
     """
 
     check: str

@@ -5,16 +5,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from captiongen.cli.layout import Layout
+from captiongen.cli.model_run import log_inputs, run_of_model
+from captiongen.errors import ValidationFailed
 from captiongen.params import load_params
-
-if TYPE_CHECKING:
-    from captiongen.adapters.mlflow_tracking import MlflowTracker
+from captiongen.types import ValidationReport
 
 app = typer.Typer(rich_markup_mode="markdown")
 _PANEL = "Stages (dvc.yaml)"
@@ -33,6 +31,41 @@ def ingest() -> None:
     with _measured("ingest"):
         result = run(params.ingest, source_folder=layout.root / params.ingest.path, out_folder=layout.interim)
     _say(str(result))
+
+
+@app.command(rich_help_panel=_PANEL)
+def validate() -> None:
+    """Holds the manifest against the data contract; exits with 4 when it is broken.
+
+    What was found stands in reports/validation/docs/index.html.
+
+    Example: `captiongen validate`, or through DVC, which keeps the result: `dvc repro validate`.
+    """
+    from captiongen.adapters.expectations import GreatExpectationsContract
+    from captiongen.data.validation_report import read_validation
+    from captiongen.stages.validate import validate as run
+
+    layout = Layout()
+    params = load_params(layout.params)
+    with _measured("validate"):
+        try:
+            report = run(
+                params.validate_,
+                manifest=layout.interim / "manifest.parquet",
+                out_folder=layout.validation,
+                contract=GreatExpectationsContract(),
+            )
+        except ValidationFailed:
+            _say_warnings(read_validation(layout.validation / "validation.json"))
+            raise
+    _say_warnings(report)
+    _say(f"The data of {report.num_images:,} images fulfil the contract of {report.num_checks} expectations.")
+
+
+def _say_warnings(report: ValidationReport) -> None:
+    for finding in report.findings:
+        if finding.severity == "warning":
+            _say(f"warning: {finding.check}: {finding.message}")
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -70,7 +103,7 @@ def train() -> None:
     layout = Layout()
     params = load_params(layout.params)
     with _measured("train"), open_run(layout.root, name=f"train {params.ingest.name}") as tracker:
-        _log_inputs(tracker, layout.root)
+        log_inputs(tracker, layout.root)
         result = run(
             params.train,
             data_folder=layout.processed,
@@ -107,35 +140,13 @@ def evaluate() -> None:
         result = run(
             params.evaluate, model_folder=layout.model, data_folder=layout.processed, out_folder=layout.evaluation
         )
-        with _run_of_model(layout) as tracker:
+        with run_of_model(layout) as tracker:
             metrics = {
                 f"{params.evaluate.split}_{name}": metric.value for name, metric in result.report.metrics.items()
             }
             tracker.log_metrics(metrics, step=0)
             tracker.log_file(layout.evaluation, folder="evaluation")
     _say(format_report(result.report))
-
-
-@contextmanager
-def _run_of_model(layout: Layout) -> Iterator["MlflowTracker"]:
-    """The MLflow run that made the model in the working tree; one is restored where this server has none."""
-    from captiongen.adapters.mlflow_tracking import continue_run
-    from captiongen.model.checkpoint import read_manifest
-
-    def restore(tracker: "MlflowTracker") -> None:
-        _log_inputs(tracker, layout.root)
-        tracker.log_file(layout.training, folder="training")
-
-    with continue_run(layout.root, read_manifest(layout.model).weights_sha256, restore=restore) as tracker:
-        yield tracker
-
-
-def _log_inputs(tracker: "MlflowTracker", root: Path) -> None:
-    from captiongen.adapters.lineage import read_locked_md5s
-
-    for path, md5 in read_locked_md5s(root, "train").items():
-        if path.startswith("data/"):
-            tracker.log_dataset(Path(path).name, path=path, md5=md5, context="training")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ MANIFEST_SCHEMA = pa.schema(
         ("decode_error", pa.string()),  # "" when decodable
         ("captions", pa.list_(pa.string())),  # raw, in the source's order
         ("split", pa.string()),
+        ("seam_strength", pa.float32()),  # washed-out part below a seam, see captiongen.data.damage; 0 if undecodable
     ]
 )
 MANIFEST_COLUMNS: tuple[str, ...] = tuple(MANIFEST_SCHEMA.names)
@@ -59,6 +60,7 @@ class ManifestRow:
     decode_error: str
     captions: tuple[str, ...]
     split: Split
+    seam_strength: float = 0.0
 
 
 def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:

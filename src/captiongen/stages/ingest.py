@@ -14,6 +14,7 @@ from pathlib import Path
 import imagehash
 from tqdm import tqdm
 
+from captiongen.data.damage import seam_strength
 from captiongen.data.files import write_atomically
 from captiongen.data.images import ImageHeader, decode_image, read_header
 from captiongen.data.manifest import ManifestRow, write_manifest, write_quarantine
@@ -45,6 +46,15 @@ class IngestResult:
     num_captions: int
     num_captions_quarantined: int
     num_images_by_split: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Says in one line what came out and what did not."""
+        splits = ", ".join(f"{split} {count:,}" for split, count in self.num_images_by_split.items())
+        return (
+            f"{self.dataset}: {self.num_images:,} images ({splits}) with {self.num_captions:,} captions; "
+            f"{self.num_images_quarantined:,} images and {self.num_captions_quarantined:,} captions in quarantine, "
+            f"{self.num_images_undecodable:,} images that do not decode"
+        )
 
     @property
     def rejected_fraction(self) -> float:
@@ -100,12 +110,13 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         return _reject(item, str(error))
     if not _is_unicode(item.image_id, item.path, *item.captions):
         return _reject(item, "a caption or name is no valid Unicode")
-    header, perceptual_hash, decode_error = ImageHeader("", "", 0, 0), "", ""
+    header, perceptual_hash, decode_error, seam = ImageHeader("", "", 0, 0), "", "", 0.0
     try:
         header = read_header(data, max_pixels=sys.maxsize)
         picture = decode_image(data)
         header = replace(header, width_px=picture.width, height_px=picture.height)
         perceptual_hash = str(imagehash.phash(picture))
+        seam = seam_strength(picture)
     except ImageDecodeError as error:
         decode_error = str(error)
     return ManifestRow(
@@ -119,6 +130,7 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         decode_error=decode_error,
         captions=item.captions,
         split=item.split,
+        seam_strength=seam,
     )
 
 
