@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NUM_ERROR_LINES = 15
 _GATE_EXIT_CODE = GateError.exit_code
-#: What DVC writes when it really runs a stage, or takes changed source data in; anything else leaves things as they are.
+#: What DVC writes when it really runs a stage, or takes changed source data in.
 _RUNS = re.compile(r"^(?:Running stage '(?P<stage>[^']+)'|Verifying data sources in stage: '(?P<source>[^']+)')")
 
 
@@ -106,7 +106,10 @@ class DvcPipeline:
             [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments],
             cwd=self._project,
             log=keep,
-            environment={"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "DVC_NO_ANALYTICS": "1"},
+            environment={
+                "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+                "DVC_NO_ANALYTICS": "1",
+            },
         )
         if code != 0:
             tail = "\n".join(line for line in lines[-_NUM_ERROR_LINES:] if line)

@@ -29,7 +29,7 @@ def read_lineage(project: Path, model_folder: Path) -> Lineage:
         CheckpointError: the folder holds no readable manifest.
         ServiceError: dvc.lock does not name the model, or a .dvc pointer contradicts it.
     """
-    manifest = _read_manifest(model_folder)
+    manifest = read_model_facts(model_folder)
     git = read_git_state(project)
     md5s = _ancestors(project, model_folder.resolve().relative_to(project.resolve()).as_posix())
     return Lineage(
@@ -84,6 +84,23 @@ def find_broken_data(project: Path, lineage: Lineage) -> list[str]:
     return broken
 
 
+def read_model_facts(model_folder: Path) -> dict[str, Any]:
+    """Reads a model's manifest as plain JSON: its own reader would import torch, and this must be quick.
+
+    Raises:
+        CheckpointError: the folder holds no readable manifest.
+    """
+    path = model_folder / _MANIFEST_FILE
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"dataset", "data_hash", "split_hashes", "weights_sha256"} - manifest.keys()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"Expected a model's manifest at {path}: {error}. Run `dvc repro`.") from error
+    if missing:
+        raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}. Run `dvc repro`.")
+    return manifest
+
+
 def format_lineage(lineage: Lineage) -> str:
     """Draws a lineage as plain text, one fact a line, nothing cut short."""
     facts = {
@@ -96,19 +113,6 @@ def format_lineage(lineage: Lineage) -> str:
     }
     width = max(len(name) for name in facts)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
-
-
-def _read_manifest(model_folder: Path) -> dict[str, Any]:
-    # Read as plain JSON: the model's own reader would import torch, and this must be quick.
-    path = model_folder / _MANIFEST_FILE
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"dataset", "data_hash", "split_hashes", "weights_sha256"} - manifest.keys()
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"Expected a model's manifest at {path}: {error}. Run `dvc repro`.") from error
-    if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}. Run `dvc repro`.")
-    return manifest
 
 
 def _ancestors(project: Path, model_path: str) -> dict[str, str]:

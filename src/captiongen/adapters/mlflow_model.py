@@ -1,7 +1,7 @@
 """The captioner as MLflow runs it: pictures in, captions out.
 
 MLflow stores this file as the model's code ("models from code") and executes it when the model is loaded, with the
-copy of `captiongen` that was registered beside it. Only MLflow imports it; the last line is how it hands the model over.
+copy of `captiongen` that was registered beside it. Only MLflow imports it; the last line hands the model over.
 """
 
 import base64
@@ -19,7 +19,7 @@ INPUT_COLUMN = "image"
 _BATCH_SIZE = 16
 
 
-class RegisteredCaptioner(PythonModel):  # type: ignore[misc] - MLflow has no type information
+class RegisteredCaptioner(PythonModel):  # type: ignore[misc]
     """Captions encoded pictures; loads its weights from the registered folder, never from a pickle."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -65,7 +65,9 @@ class RegisteredCaptioner(PythonModel):  # type: ignore[misc] - MLflow has no ty
                 "caption": [result.best.caption for result in results],
                 "log_probability": [result.best.log_probability for result in results],
                 "alternatives": [
-                    json.dumps([{"caption": h.caption, "log_probability": h.log_probability} for h in result.hypotheses[1:]])
+                    json.dumps(
+                        [{"caption": h.caption, "log_probability": h.log_probability} for h in result.hypotheses[1:]]
+                    )
                     for result in results
                 ],
             }
@@ -83,8 +85,8 @@ def _as_bytes(element: object) -> bytes:
         except (binascii.Error, ValueError):
             pass  # a path or an address, most likely
     raise UsageError(
-        f"Expected the bytes of a picture, or their base64 text, found {str(element)[:80]!r}. Read the file first; paths "
-        "and addresses are not opened."
+        f"Expected the bytes of a picture, or their base64 text, found {str(element)[:80]!r}. Read the file first; "
+        "paths and addresses are not opened."
     )
 
 

@@ -180,7 +180,11 @@ class ModelRegistry:
 
     def download(self, version: RegisteredVersion) -> VersionFiles:
         """Brings a version's files to this machine, once: a version never changes."""
-        folder = state_folder(self._project) / "models" / f"{self.name}-{version.version}-{release_key(version.lineage)[:12]}"
+        folder = (
+            state_folder(self._project)
+            / "models"
+            / f"{self.name}-{version.version}-{release_key(version.lineage)[:12]}"
+        )
         if not folder.is_dir():
             _download(version.uri, folder)
         return VersionFiles(captioner=_artifact(folder, _CAPTIONER), evaluation=_artifact(folder, _EVALUATION))
@@ -199,10 +203,30 @@ def release_key(lineage: Lineage) -> str:
     """Returns the identity of a release: the weights and every byte of data and code that led to them.
 
     The commit is left out: the code that matters is in there by its hashes, and a commit that touches something else
-    makes no new model. Whether the tree was dirty is in: what was registered as an experiment can be registered properly.
+    makes no new model. Whether the tree was dirty is in: an experiment can be registered properly later.
     """
     facts = replace(lineage, git_sha="", run_id="")
     return sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()
+
+
+def find_version(uri: str, *, project: Path = Path()) -> RegisteredVersion:
+    """Returns the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names.
+
+    Raises:
+        UsageError: the URI is neither.
+        ServiceError: the registry has no such model.
+    """
+    rest = uri.removeprefix("models:/").strip("/")
+    name, separator, alias = rest.partition("@")
+    if separator:
+        found = ModelRegistry(project, name).by_alias(alias)
+        if found is None:
+            raise ServiceError(f"{name} has no {alias} yet. `captiongen release` makes one.")
+        return found
+    name, _, number = rest.partition("/")
+    if not (uri.startswith("models:/") and name and number.isdigit()):
+        raise UsageError(f"Expected models:/NAME@ALIAS or models:/NAME/VERSION, found {uri!r}.")
+    return ModelRegistry(project, name).version(number)
 
 
 def download_model(uri: str, *, project: Path = Path()) -> Path:
@@ -217,12 +241,8 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
         ServiceError: the registry has no such model.
     """
     if uri.startswith("models:/"):
-        name, alias, number = _parse(uri)
-        registry = ModelRegistry(project, name)
-        found = registry.by_alias(alias) if alias else registry.version(number)
-        if found is None:
-            raise ServiceError(f"{name} has no {alias} yet. `captiongen release` makes one.")
-        return registry.download(found).captioner
+        found = find_version(uri, project=project)
+        return ModelRegistry(project, found.name).download(found).captioner
     if uri.startswith("runs:/"):
         open_client(project)
         folder = state_folder(project) / "models" / uri.removeprefix("runs:/").replace("/", "-")
@@ -231,19 +251,9 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
         return _artifact(folder, _CAPTIONER)
     if Path(uri).is_dir():
         return _artifact(Path(uri), _CAPTIONER)
-    raise UsageError(f"Expected a model as models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH or a folder, found {uri!r}.")
-
-
-def _parse(uri: str) -> tuple[str, str, str]:
-    """models:/NAME@ALIAS -> (name, alias, ""), models:/NAME/VERSION -> (name, "", version)."""
-    rest = uri.removeprefix("models:/").strip("/")
-    if "@" in rest:
-        name, alias = rest.split("@", 1)
-        return name, alias, ""
-    name, _, number = rest.partition("/")
-    if not (name and number.isdigit()):
-        raise UsageError(f"Expected models:/NAME@ALIAS or models:/NAME/VERSION, found {uri!r}.")
-    return name, "", number
+    raise UsageError(
+        f"Expected a model as models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH or a folder, found {uri!r}."
+    )
 
 
 def _download(uri: str, folder: Path) -> None:
@@ -259,11 +269,11 @@ def _artifact(folder: Path, name: str) -> Path:
         return folder
     try:
         description = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-        path = folder / description["flavors"]["python_function"]["artifacts"][name]["path"]
+        path: Path = folder / description["flavors"]["python_function"]["artifacts"][name]["path"]
     except (OSError, KeyError, TypeError) as error:
         raise UsageError(
-            f"Expected a captioner folder (with {_MANIFEST_FILE}) or a registered captioner (with MLmodel) in {folder}: "
-            f"{error!r}."
+            f"Expected a captioner folder (with {_MANIFEST_FILE}) or a registered captioner (with MLmodel), found "
+            f"neither in {folder}: {error!r}."
         ) from error
     return path
 

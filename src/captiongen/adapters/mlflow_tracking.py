@@ -105,7 +105,7 @@ class MlflowTracker:
                 self._client.log_artifact(self._run_id, str(path), folder)
 
     def log_captions(self, images: Sequence[bytes], captions: Sequence[str], *, name: str, step: int) -> None:
-        """Shows sample captions: each picture with its caption drawn under it, one series per picture over the steps."""
+        """Shows sample captions: each picture with its caption drawn under it, one series a picture over the steps."""
         with translated_errors("showing captions"):
             for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
                 self._client.log_image(self._run_id, draw_caption(image, caption), key=f"{name}/{index:02d}", step=step)
@@ -115,7 +115,9 @@ class MlflowTracker:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 2.5 * len(curves)), layout="constrained")
-        for axes, (label, points) in zip(figure.subplots(len(curves), sharex=True, squeeze=False), curves.items(), strict=True):
+        for axes, (label, points) in zip(
+            figure.subplots(len(curves), sharex=True, squeeze=False), curves.items(), strict=True
+        ):
             axes[0].plot(*zip(*points, strict=True), marker="o")
             axes[0].set(ylabel=label)
         figure.axes[-1].set(xlabel=x_label)
@@ -237,8 +239,9 @@ def _is_alive(tags: Mapping[str, str]) -> bool:
     import psutil
 
     try:
+        born: float = psutil.Process(int(tags[_PID_TAG])).create_time()
         # Numbers of processes come round again, but not with the same time of birth.
-        return abs(psutil.Process(int(tags[_PID_TAG])).create_time() - float(tags[_STARTED_TAG])) < 2.0
+        return abs(born - float(tags[_STARTED_TAG])) < 2.0
     except (KeyError, ValueError, psutil.NoSuchProcess):
         return False
 
@@ -261,7 +264,9 @@ def _start_system_metrics(client: "MlflowClient", run: "Run") -> Any:
 @contextmanager
 def _sigterm_as_exit() -> Iterator[None]:
     """Lets SIGTERM unwind the stack as Ctrl-C does, unless someone else handles it already."""
-    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    is_ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
 
     def leave(signum: int, frame: object) -> None:
         raise SystemExit(_TERMINATED)

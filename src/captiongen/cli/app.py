@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from captiongen.cli import caption_commands, serve_commands, setup_commands, stage_commands
+from captiongen.cli import caption_commands, release_commands, serve_commands, setup_commands, stage_commands
 from captiongen.cli.environment import apply_defaults
 from captiongen.errors import CaptionGenError
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong call or params, 3 data, 4 a gate said no, 5 model, "
     "6 training, 7 a tool beside us failed.",
 )
-for family in (stage_commands, caption_commands, serve_commands, setup_commands):
+for family in (stage_commands, caption_commands, release_commands, serve_commands, setup_commands):
     app.add_typer(family.app)
 
 
