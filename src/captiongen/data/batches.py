@@ -55,13 +55,13 @@ class Batch:
 def encode_captions(
     captions: Sequence[Sequence[str]], tokenizer: CaptionTokenizer, *, max_tokens: int, is_mirrored: bool = False
 ) -> list[list[list[int]]]:
-    """Encodes each image's captions; longer ones are cut at `max_tokens` (without an end that is not theirs)."""
+    """Encodes each image's captions, shortest first; longer ones than `max_tokens` are cut, without an end token."""
 
     def encode(caption: str) -> list[int]:
         text = normalise_caption(caption)
         return tokenizer.encode(mirror_caption(text) if is_mirrored else text)[: max_tokens + 1]
 
-    return [[encode(caption) for caption in of_one] for of_one in captions]
+    return [sorted((encode(caption) for caption in of_one), key=len) for of_one in captions]
 
 
 def epoch_batches(

@@ -1,6 +1,6 @@
 """The captioner: image encoder and caption decoder as one model."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.model.encoder import ImageEncoder, build_encoder
@@ -8,20 +8,12 @@ from captiongen.params import DecoderParams, EncoderParams
 
 
 class Captioner(nn.Module):
-    """Image in, caption tokens out.
-
-    Shapes: B images, S side in px, K captions of an image, T tokens, V vocabulary, (C, G, G) feature map.
-    """
+    """Image in, caption tokens out: `decoder.start(encoder(images))`, then `decoder.advance` as often as needed."""
 
     def __init__(self, encoder: ImageEncoder, decoder: CaptionDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-
-    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher-forced logits: features (B, C, G, G) and tokens (B, K, T) -> (B, K, T, V)."""
-        logits, _, _ = self.decoder.advance(self.decoder.start(features), tokens)
-        return logits
 
 
 def build_captioner(

@@ -168,13 +168,13 @@ class Trainer:
         inputs, tokens = batch.inputs.to(self._device), batch.tokens.to(self._device)
         with autocast(self._params.optimisation.precision, self._device):
             features = inputs.float() if self._data.is_features else self._captioner.encoder(inputs)
-            logits = self._captioner(features, tokens[..., :-1])
-        return caption_loss(
-            logits,
-            tokens,
-            pad_id=CaptionTokenizer.pad_id,
-            label_smoothing=self._params.optimisation.label_smoothing,
-        )
+            return caption_loss(
+                self._captioner,
+                features,
+                tokens,
+                pad_id=CaptionTokenizer.pad_id,
+                label_smoothing=self._params.optimisation.label_smoothing,
+            )
 
     def _rate(self, step: int) -> float:
         options = self._params.optimisation

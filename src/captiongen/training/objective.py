@@ -5,6 +5,7 @@ Shapes: B images, K captions, T tokens, V vocabulary.
 
 import math
 
+import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
@@ -12,18 +13,37 @@ from captiongen.model.captioner import Captioner
 from captiongen.params import OptimisationParams
 
 
-def caption_loss(logits: Tensor, tokens: Tensor, *, pad_id: int, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy per token, in nats.
+def caption_loss(
+    captioner: Captioner, features: Tensor, tokens: Tensor, *, pad_id: int, label_smoothing: float
+) -> Tensor:
+    """Mean cross-entropy per token of a batch, in nats.
+
+    The k-th captions of all images go through the decoder together, cut to the longest of them. Captions stand in the
+    order of their lengths, so little padding is computed, and the image's keys and values are shared by all K passes.
 
     Args:
-        logits: (B, K, T - 1, V), the prediction after each token but the last.
-        tokens: (B, K, T); padding is not predicted.
+        captioner: the model.
+        features: (B, C, G, G).
+        tokens: (B, K, T), begin and end tokens included; padding is not predicted.
         pad_id: the padding token.
         label_smoothing: share of the target spread over all words (arXiv 1512.00567).
     """
-    return F.cross_entropy(
-        logits.flatten(0, 2).float(), tokens[..., 1:].flatten(), ignore_index=pad_id, label_smoothing=label_smoothing
-    )
+    start = captioner.decoder.start(features)
+    lengths = (tokens != pad_id).sum(dim=-1).amax(dim=0).tolist()  # of the longest k-th caption
+    total, num_targets = features.new_zeros((), dtype=torch.float32), int((tokens[..., 1:] != pad_id).sum())
+    for column, length in enumerate(lengths):
+        if length < 2:
+            continue
+        captions = tokens[:, column : column + 1, :length]
+        logits, _, _ = captioner.decoder.advance(start, captions[..., :-1])
+        total = total + F.cross_entropy(
+            logits.flatten(0, 2).float(),
+            captions[..., 1:].flatten(),
+            ignore_index=pad_id,
+            label_smoothing=label_smoothing,
+            reduction="sum",
+        )
+    return total / max(1, num_targets)
 
 
 def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float:

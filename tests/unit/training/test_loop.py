@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.tiny import COLOURS, THINGS, tiny_captions, tiny_picture, tiny_tokenizer
 
 from captiongen.data.batches import TrainingSet, encode_captions
 from captiongen.errors import TrainingError
@@ -20,6 +19,7 @@ from captiongen.params import (
 from captiongen.ports import NullTracker
 from captiongen.training.loop import Trainer
 from captiongen.training.snapshot import TrainingState, load_newest_snapshot
+from tests.tiny import COLOURS, THINGS, tiny_captions, tiny_picture, tiny_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -53,7 +53,11 @@ def training_set() -> TrainingSet:
 def captioner(options: TrainParams):
     torch.manual_seed(options.seed)
     return build_captioner(
-        options.encoder, options.decoder, image_size_px=64, vocabulary_size=tiny_tokenizer().vocabulary_size, max_tokens=12
+        options.encoder,
+        options.decoder,
+        image_size_px=64,
+        vocabulary_size=tiny_tokenizer().vocabulary_size,
+        max_tokens=12,
     )
 
 
@@ -133,7 +137,10 @@ def test_a_loss_that_is_no_number_names_the_batch(tmp_path):
 def test_accumulated_batches_equal_one_large_batch(tmp_path):
     """Two halves accumulated move the weights as their union does, but for rounding."""
     plain = params(num_epochs=1, batch_size=8, label_smoothing=0.0).model_copy(
-        update={"augmentation": AugmentationParams(), "decoder": DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0)}
+        update={
+            "augmentation": AugmentationParams(),
+            "decoder": DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0),
+        }
     )
     halves = plain.model_copy(
         update={"optimisation": plain.optimisation.model_copy(update={"batch_size": 4, "accumulation_steps": 2})}

@@ -1,22 +1,50 @@
 """Loss, learning rate and groups of weights."""
 
+import itertools
+
 import pytest
 import torch
-from tests.tiny import tiny_tokenizer
 
 from captiongen.model.captioner import build_captioner
 from captiongen.params import DecoderParams, EncoderParams, OptimisationParams
 from captiongen.training.objective import build_optimiser, caption_loss, set_learning_rate, warmup_cosine
+from tests.tiny import tiny_tokenizer
 
 
-def test_padding_costs_nothing():
-    """The loss is the mean over real tokens, however long the padding."""
-    tokens = torch.tensor([[[1, 5, 6, 2]]])
-    padded = torch.tensor([[[1, 5, 6, 2, 0, 0]]])
-    logits = torch.randn(1, 1, 5, 9, generator=torch.Generator().manual_seed(0))
-    short = caption_loss(logits[:, :, :3], tokens, pad_id=0, label_smoothing=0.1)
-    long = caption_loss(logits, padded, pad_id=0, label_smoothing=0.1)
-    torch.testing.assert_close(short, long)
+def tiny_captioner():
+    torch.manual_seed(0)
+    return build_captioner(
+        EncoderParams(name="test_convnext"),
+        DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0),
+        image_size_px=64,
+        vocabulary_size=tiny_tokenizer().vocabulary_size,
+        max_tokens=12,
+    ).eval()
+
+
+def test_the_loss_is_the_plain_cross_entropy_over_real_tokens():
+    """Going column by column, cut to length, gives the mean over all real tokens of one padded pass."""
+    captioner = tiny_captioner()
+    features = torch.randn(2, 64, 2, 2, generator=torch.Generator().manual_seed(1))
+    tokens = torch.tensor([[[1, 5, 2, 0, 0, 0], [1, 6, 7, 8, 2, 0]], [[1, 9, 2, 0, 0, 0], [1, 4, 5, 6, 7, 2]]])
+    found = caption_loss(captioner, features, tokens, pad_id=0, label_smoothing=0.1)
+    logits, _, _ = captioner.decoder.advance(captioner.decoder.start(features), tokens[..., :-1])
+    plain = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 2), tokens[..., 1:].flatten(), ignore_index=0, label_smoothing=0.1
+    )
+    torch.testing.assert_close(found, plain)
+
+
+def test_images_with_fewer_captions_add_nothing():
+    """An empty row of an image with fewer captions changes neither the loss nor its mean."""
+    captioner = tiny_captioner()
+    features = torch.randn(1, 64, 2, 2, generator=torch.Generator().manual_seed(2))
+    alone = torch.tensor([[[1, 5, 6, 2]]])
+    with_empty_row = torch.tensor([[[1, 5, 6, 2], [0, 0, 0, 0]]])
+    losses = [
+        caption_loss(captioner, features, rows, pad_id=0, label_smoothing=0.0) for rows in (alone, with_empty_row)
+    ]
+    torch.testing.assert_close(*losses)
 
 
 def test_the_rate_rises_then_falls_to_zero():
@@ -24,19 +52,13 @@ def test_the_rate_rises_then_falls_to_zero():
     rates = [warmup_cosine(step, num_steps=100, warmup_fraction=0.1) for step in range(100)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10] == pytest.approx(1.0)
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
     assert rates[-1] < 0.001
 
 
 def test_the_encoder_moves_at_its_own_rate():
     """Encoder groups get the factor, decoder groups do not; biases do not decay."""
-    captioner = build_captioner(
-        EncoderParams(name="test_convnext"),
-        DecoderParams(width=32, num_layers=1, num_heads=2),
-        image_size_px=64,
-        vocabulary_size=tiny_tokenizer().vocabulary_size,
-        max_tokens=12,
-    )
+    captioner = tiny_captioner()
     optimiser = build_optimiser(captioner, OptimisationParams(num_epochs=1, weight_decay=0.1), encoder_factor=0.25)
     set_learning_rate(optimiser, 0.4)
     assert sorted({group["lr"] for group in optimiser.param_groups}) == pytest.approx([0.1, 0.4])
