@@ -10,7 +10,6 @@
 
 import io
 import random
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
+from captiongen.data.archives import stored_archive
 from captiongen.data.files import atomic_folder
 from captiongen.data.scenes.compose import compose_scene
 from captiongen.data.scenes.language import describe_scene
@@ -37,7 +37,6 @@ MIN_NUM_IMAGES = 16  # smaller ones leave a split empty
 IMAGES_ARCHIVE = "images.zip"
 _TEST_FRACTION, _DEV_FRACTION = 250 / 1600, 150 / 1600
 _NOVEL_FRACTION = 0.4  # of the test images show a held-out combination
-_ZIP_TIME = (2000, 1, 1, 0, 0, 0)
 _JPEG_QUALITY = 93
 
 
@@ -130,31 +129,39 @@ def render_scenes(folder: Path, *, num_images: int = DEFAULT_NUM_IMAGES, seed: i
     Raises:
         UsageError: `num_images` is too small for three splits, or the seed is negative.
     """
+    index = plan_scenes(num_images=num_images, seed=seed)
+    plan = _plan(index)
+    captions, truths = [], []
+    with atomic_folder(folder) as temporary:
+        with stored_archive(temporary / IMAGES_ARCHIVE) as add:
+            for number, (split, novelty) in enumerate(tqdm(plan, desc="rendering scenes", unit="image", disable=None)):
+                # One stream an image: no image changes because another one is drawn differently.
+                rng = random.Random(f"captiongen scenes {seed} {number}")  # noqa: S311 - drawings, not secrets
+                scene = compose_scene(rng, novelty=novelty)
+                picture, boxes = draw_scene(rng, scene)
+                image_id = f"scene-{number:05d}"
+                add(image_path(image_id), _encode(picture))
+                captions.append(CaptionsRow(image_id, split, describe_scene(rng, scene)))
+                truths.append(_truth(image_id, split, scene, boxes))
+        _write_lines(temporary / "captions.jsonl", [_CAPTIONS.dump_json(row) for row in captions])
+        _write_lines(temporary / "truth.jsonl", [_TRUTH.dump_json(truth) for truth in truths])
+        (temporary / "scenes.json").write_bytes(_INDEX.dump_json(index, indent=2) + b"\n")
+    return index
+
+
+def plan_scenes(*, num_images: int = DEFAULT_NUM_IMAGES, seed: int = DEFAULT_SEED) -> ScenesIndex:
+    """Returns what `render_scenes` with the same arguments writes to scenes.json.
+
+    Raises:
+        UsageError: as `render_scenes`.
+    """
     if num_images < MIN_NUM_IMAGES or seed < 0:
         raise UsageError(
             f"scenes need at least {MIN_NUM_IMAGES} images and a seed from 0, found {num_images} and {seed}."
         )
-    plan = _plan(num_images, seed)
-    captions, truths = [], []
-    with atomic_folder(folder) as temporary:
-        with zipfile.ZipFile(temporary / IMAGES_ARCHIVE, "w", zipfile.ZIP_STORED) as archive:
-            for index, (split, novelty) in enumerate(tqdm(plan, desc="rendering scenes", unit="image", disable=None)):
-                # One stream an image: no image changes because another one is drawn differently.
-                rng = random.Random(f"captiongen scenes {seed} {index}")  # noqa: S311 - drawings, not secrets
-                scene = compose_scene(rng, novelty=novelty)
-                picture, boxes = draw_scene(rng, scene)
-                image_id = f"scene-{index:05d}"
-                archive.writestr(zipfile.ZipInfo(image_path(image_id), _ZIP_TIME), _encode(picture))
-                captions.append(CaptionsRow(image_id, split, describe_scene(rng, scene)))
-                truths.append(_truth(image_id, split, scene, boxes))
-        index_row = ScenesIndex(
-            GENERATOR_VERSION, seed, num_images, SIZE_PX,
-            {name: sum(split == name for split, _ in plan) for name in ("train", "dev", "test")},
-        )  # fmt: skip
-        _write_lines(temporary / "captions.jsonl", [_CAPTIONS.dump_json(row) for row in captions])
-        _write_lines(temporary / "truth.jsonl", [_TRUTH.dump_json(truth) for truth in truths])
-        (temporary / "scenes.json").write_bytes(_INDEX.dump_json(index_row, indent=2) + b"\n")
-    return index_row
+    num_test, num_dev = max(round(num_images * _TEST_FRACTION), 2), max(round(num_images * _DEV_FRACTION), 1)
+    split_counts = {"train": num_images - num_dev - num_test, "dev": num_dev, "test": num_test}
+    return ScenesIndex(GENERATOR_VERSION, seed, num_images, SIZE_PX, split_counts)
 
 
 def image_path(image_id: str) -> str:
@@ -191,15 +198,15 @@ def read_index(folder: Path) -> ScenesIndex:
     return _parse(_INDEX, _read(folder / "scenes.json"), folder / "scenes.json")
 
 
-def _plan(num_images: int, seed: int) -> list[tuple[Split, str | None]]:
+def _plan(index: ScenesIndex) -> list[tuple[Split, str | None]]:
     """The split of every image and the held-out combination that it must show, in shuffled order."""
-    num_test, num_dev = max(round(num_images * _TEST_FRACTION), 2), max(round(num_images * _DEV_FRACTION), 1)
-    num_novel = max(round(num_test * _NOVEL_FRACTION), 1)
-    plan: list[tuple[Split, str | None]] = [("test", HELD_OUT[index % len(HELD_OUT)]) for index in range(num_novel)]
-    plan += [("test", None) for _ in range(num_test - num_novel)]
-    plan += [("dev", None) for _ in range(num_dev)]
-    plan += [("train", None) for _ in range(num_images - num_test - num_dev)]
-    random.Random(f"captiongen plan {seed}").shuffle(plan)  # noqa: S311 - drawings, not secrets
+    counts = index.split_counts
+    num_novel = max(round(counts["test"] * _NOVEL_FRACTION), 1)
+    plan: list[tuple[Split, str | None]] = [("test", HELD_OUT[number % len(HELD_OUT)]) for number in range(num_novel)]
+    plan += [("test", None) for _ in range(counts["test"] - num_novel)]
+    plan += [("dev", None) for _ in range(counts["dev"])]
+    plan += [("train", None) for _ in range(counts["train"])]
+    random.Random(f"captiongen plan {index.seed}").shuffle(plan)  # noqa: S311 - drawings, not secrets
     return plan
 
 

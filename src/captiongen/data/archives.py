@@ -1,0 +1,62 @@
+"""Zip archives of pictures: written the same from the same files, and checked before they are trusted."""
+
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from captiongen.data.files import sync_folder
+from captiongen.errors import DownloadError
+
+# The first time that zip can hold: archives must not differ by the day they were made.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@contextmanager
+def stored_archive(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Yields a function that adds a member (name, bytes) to the archive that appears at `path` when the block succeeds.
+
+    Members are stored, not compressed (pictures are already), without times: the same members give the same bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                yield lambda name, data: archive.writestr(zipfile.ZipInfo(name, _TIME), data)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)
+
+
+def check_archive(path: Path) -> None:
+    """Reads a zip archive through and compares every member with its CRC.
+
+    Raises:
+        DownloadError: it is no zip archive, is cut off, or a member is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DownloadError(f"{path.name} is no intact zip archive ({error}).") from error
+    if damaged is not None:
+        raise DownloadError(f"{path.name}: the member {damaged} does not match its CRC.")
+
+
+def list_members(path: Path) -> dict[str, tuple[int, int]]:
+    """Returns name -> (size in bytes, CRC) of an archive's files, from its directory alone.
+
+    Raises:
+        DownloadError: it is no zip archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename: (info.file_size, info.CRC) for info in archive.infolist() if not info.is_dir()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DownloadError(f"{path.name} is no intact zip archive ({error}).") from error
