@@ -1,10 +1,19 @@
 """The `captiongen` command: collects the families of commands and turns project errors into exit codes."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
-from captiongen.cli import caption_commands, release_commands, serve_commands, setup_commands, stage_commands
+from captiongen.cli import (
+    caption_commands,
+    data_commands,
+    release_commands,
+    score_commands,
+    serve_commands,
+    setup_commands,
+    stage_commands,
+)
 from captiongen.cli.environment import apply_defaults
 from captiongen.errors import CaptionGenError
 
@@ -18,15 +27,28 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong call or params, 3 data, 4 a gate said no, 5 model, "
     "6 training, 7 a tool beside us failed.",
 )
-for family in (stage_commands, caption_commands, release_commands, serve_commands, setup_commands):
+for family in (
+    data_commands,
+    stage_commands,
+    caption_commands,
+    score_commands,
+    release_commands,
+    serve_commands,
+    setup_commands,
+):
     app.add_typer(family.app)
 
 
 def main() -> None:
-    """Runs the command line; a project error is one clear message and its documented exit code."""
+    """Runs the command line."""
     apply_defaults()
+    run(app)
+
+
+def run(command: Callable[[], object]) -> None:
+    """Runs a command; a project error is one clear message and its documented exit code."""
     try:
-        app()
+        command()
     except CaptionGenError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from captiongen.data.sources.listing import Annotation, ListedSource, gather, seeded
-from captiongen.data.sources.stores import Store, open_store
+from captiongen.data.sources.stores import PathFinder, open_store
 from captiongen.errors import SourceError
 from captiongen.params import IngestParams
 from captiongen.types import Rejection, Split
@@ -24,28 +24,12 @@ class CocoSource(ListedSource):
         if coco.dev_file and coco.test_file:
             splits += [("dev", coco.dev_file), ("test", coco.test_file)]
         store = open_store(folder / coco.images_folder)
-        paths = _Paths(store)
+        paths = PathFinder(store)
         lines = chain.from_iterable(_lines(folder / file, split, paths) for split, file in splits)
         super().__init__(params.name, store, gather(lines, store=store, split_of=seeded(params)))
 
 
-class _Paths:
-    """Finds pictures that lie in sub-folders (`train2014/`) which the JSON does not name."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._by_last_part: dict[str, list[str]] = {}
-        for name in store.names():
-            self._by_last_part.setdefault(PurePosixPath(name).name, []).append(name)
-
-    def find(self, file_name: str) -> str:
-        if file_name in self._store:
-            return file_name
-        candidates = self._by_last_part.get(file_name, [])
-        return candidates[0] if len(candidates) == 1 else file_name
-
-
-def _lines(path: Path, split: Split | None, paths: _Paths) -> Iterator[Annotation | Rejection]:
+def _lines(path: Path, split: Split | None, paths: PathFinder) -> Iterator[Annotation | Rejection]:
     images, captions = _read(path)
     files: dict[str, str] = {}
     for image in images:

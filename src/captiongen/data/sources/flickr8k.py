@@ -1,7 +1,7 @@
 """Flickr8k (Hodosh, Young and Hockenmaier, 2013): the official archives, or the folders they unpack to."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from captiongen.data.sources.listing import Annotation, ListedSource, gather
@@ -44,11 +44,22 @@ def _lines(images: Store, texts: Store) -> Iterator[Annotation | Rejection]:
     for split, file in _SPLIT_FILES:
         for name in _read_text(texts, file).split():
             yield Annotation(name, paths.get(name, name), split=split)
-    for number, line in enumerate(_read_text(texts, _CAPTIONS_FILE).split("\n"), start=1):
+    yield from token_lines(_read_text(texts, _CAPTIONS_FILE), _CAPTIONS_FILE, find=lambda name: paths.get(name, name))
+
+
+def token_lines(text: str, file_name: str, *, find: Callable[[str], str]) -> Iterator[Annotation | Rejection]:
+    """Reads captions in Flickr8k's token format, `image#number<tab>caption` on each line.
+
+    Args:
+        text: content of the captions file.
+        file_name: how rejections name it.
+        find: image name -> its name in the store.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
         if match := _LINE.fullmatch(line.rstrip("\r")):
-            yield Annotation(match["image"], paths.get(match["image"], match["image"]), (match["caption"].strip(),))
+            yield Annotation(match["image"], find(match["image"]), (match["caption"].strip(),))
         elif line.strip():
-            reason = f"{_CAPTIONS_FILE} line {number}: expected `image#number<tab>caption`"
+            reason = f"{file_name} line {number}: expected `image#number<tab>caption`"
             yield Rejection(image_id="", path="", reason=reason, captions=(line,))
 
 

@@ -123,6 +123,23 @@ class ZipStore:
         return data
 
 
+class PathFinder:
+    """Finds pictures that lie in sub-folders (`train2014/`) which an annotation file does not name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_last_part: dict[str, list[str]] = {}
+        for name in store.names():
+            self._by_last_part.setdefault(PurePosixPath(name).name, []).append(name)
+
+    def find(self, file_name: str) -> str:
+        """Returns the picture's name in the store; `file_name` itself where there is none, or more than one."""
+        if file_name in self._store:
+            return file_name
+        candidates = self._by_last_part.get(file_name, [])
+        return candidates[0] if len(candidates) == 1 else file_name
+
+
 def _is_content(name: str) -> bool:
     parts = PurePosixPath(name).parts
     return not any(part in _CLUTTER or part.startswith("._") for part in parts)
