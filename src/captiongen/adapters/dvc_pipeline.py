@@ -4,7 +4,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,6 +66,27 @@ class DvcPipeline:
                 return tuple(_name(stage, self._project) for stage in plan)
         except DvcException as error:
             raise ServiceError(f"DVC cannot read the pipeline in {self._project}: {error}") from error
+
+    @contextmanager
+    def exclusive(self, *, log: Callable[[str], None]) -> Iterator[None]:
+        """Keeps other runs of this pipeline out while the block runs; waits for one that is at work, and says so.
+
+        The lock dies with its process, so a run that was killed holds nobody up.
+        """
+        from filelock import FileLock, Timeout
+
+        folder = self._project / ".captiongen"
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / "pipeline.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log(f"another run of the pipeline is at work in {self._project}: waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def run_stage(self, name: str, *, log: Callable[[str], None]) -> StageRun:
         """Brings one stage up to date; its output goes to `log` line by line as it comes.

@@ -121,8 +121,13 @@ def judge(layout: Layout, params: Params, candidate: Candidate, version: "Regist
     return verdict
 
 
-def promote(layout: Layout, params: Params, candidate: Candidate, version: "RegisteredVersion") -> "Verdict":
-    """Makes a version champion, if it passes the gate against whoever is champion at this very moment.
+def promote(
+    layout: Layout, params: Params, candidate: Candidate, version: "RegisteredVersion", verdict: "Verdict"
+) -> "Verdict":
+    """Makes a version champion; where another became champion since the verdict, it is held against that one first.
+
+    Returns:
+        The verdict that let it in.
 
     Raises:
         ReleaseRefused: as `judge`.
@@ -131,7 +136,10 @@ def promote(layout: Layout, params: Params, candidate: Candidate, version: "Regi
 
     registry = _registry(layout, params)
     with registry.exclusive():
-        verdict = judge(layout, params, candidate, version)
+        champion = registry.champion()
+        present = champion.version if champion is not None else ""
+        if present not in (verdict.against, version.version):
+            verdict = judge(layout, params, candidate, version)
         registry.set_alias(CHAMPION, version.version)
         challenger = registry.by_alias(CHALLENGER)
         if challenger is not None and challenger.version == version.version:
