@@ -5,6 +5,7 @@ page without them, and prints the time. These pages need no network, run no scri
 that DVC sees no change where there is none.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -72,11 +73,14 @@ def _findings_table(findings: Sequence[Finding]) -> str:
 
 
 def _table_page(table: str, result: Any) -> str:
+    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaSectionView
 
+    # The renderers expect results as they come from a store: plain numbers, not numpy's.
+    stored = expectationSuiteValidationResultSchema.loads(json.dumps(result.to_json_dict()))
     # The first section tells of run times and fingerprints of the data frame.
-    sections = ValidationResultsPageRenderer().render(result).sections[1:]
+    sections = ValidationResultsPageRenderer().render(stored).sections[1:]
     view = DefaultJinjaSectionView()
     html = [
         view.render({"section": section.to_json_dict(), "section_loop": {"index": number}})
