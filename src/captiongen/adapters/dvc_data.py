@@ -30,8 +30,7 @@ class DvcData:
         if not self.pointer(path).is_file() or not path.exists():
             return False
         with self._open() as repo:
-            stages = repo.stage.collect(str(self.pointer(path).resolve()))
-            return not any(stage.status() for stage in stages)
+            return not repo.status(targets=[str(self.pointer(path).resolve())])
 
     def track(self, path: Path) -> bool:
         """Records the content of `path` and puts it into DVC's cache (`dvc add`).
@@ -45,6 +44,7 @@ class DvcData:
         pointer = self.pointer(path)
         before = pointer.read_bytes() if pointer.is_file() else b""
         with self._open() as repo:
+            repo.scm_context.quiet = True  # else it tells how to `git add`, which the caller knows better
             repo.add(str(path.resolve()))
         return pointer.read_bytes() != before
 

@@ -16,6 +16,11 @@ class Layout:
         return self.root / "params.yaml"
 
     @property
+    def raw(self) -> Path:
+        """What `fetch` brings: one folder a data set, each with its .dvc file beside it."""
+        return self.root / "data" / "raw"
+
+    @property
     def interim(self) -> Path:
         """What `ingest` writes: manifest.parquet, quarantine.parquet, ingest.json."""
         return self.root / "data" / "interim"

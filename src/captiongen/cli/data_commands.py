@@ -1,0 +1,256 @@
+"""Commands that bring data in and choose between data sets."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captiongen.cli.layout import Layout
+from captiongen.errors import SourceError, UsageError
+from captiongen.params import load_params
+
+if TYPE_CHECKING:
+    from captiongen.adapters.dvc_data import DvcData
+    from captiongen.data.folder_format import FolderFormat, Survey
+
+app = typer.Typer(rich_markup_mode="markdown")
+_PANEL = "Data"
+_CHOICES = "scenes, flickr8k, or the path of a folder with pictures and captions"
+
+Name = Annotated[str | None, typer.Option(help="Name of the data set, or of the weights, in this project.")]
+
+
+@app.command(rich_help_panel=_PANEL)
+def fetch(
+    what: Annotated[
+        str | None,
+        typer.Argument(help=f"{_CHOICES}; or `weights`. Default: what params.yaml names.", show_default=False),
+    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="With `weights`: a safetensors file.", show_default=False)] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="With `flickr8k`: a folder that has the archives, or their content.")
+    ] = None,
+    num_images: Annotated[int | None, typer.Option(help="With `scenes`: how many to draw.")] = None,
+    seed: Annotated[int | None, typer.Option(help="With `scenes`: of the drawings.")] = None,
+    name: Name = None,
+) -> None:
+    """Brings a data set into data/raw and records it with DVC; does no work twice.
+
+    For example:
+
+    - `captiongen fetch` : the data set that params.yaml names
+    - `captiongen fetch scenes --num-images 400 --seed 7` : draws the sample data
+    - `captiongen fetch flickr8k` : downloads 1.1 GB, and goes on where it was interrupted
+    - `captiongen fetch flickr8k --from ~/Downloads` : takes the archives from there
+    - `captiongen fetch ~/my-photos` : a CSV, TSV, JSONL or COCO JSON file and the pictures beside it
+    - `captiongen fetch weights convnext_nano.safetensors` : an encoder's weights
+    """
+    from captiongen.adapters.dvc_data import DvcData
+
+    _refuse_stray_options(
+        what,
+        {
+            "FILE": (file, ("weights",)),
+            "--from": (source, ("flickr8k",)),
+            "--num-images": (num_images, ("scenes",)),
+            "--seed": (seed, ("scenes",)),
+        },
+    )
+    layout = Layout()
+    dvc = DvcData(layout.root)
+    if what is None:
+        _fetch_configured(dvc, layout)
+    elif what == "scenes":
+        _fetch_scenes(dvc, layout.raw / "scenes", num_images, seed)
+    elif what == "flickr8k":
+        _fetch_flickr8k(dvc, layout.raw / "flickr8k", source)
+    elif what == "weights":
+        if file is None:
+            raise UsageError("Expected a file: captiongen fetch weights FILE.safetensors")
+        path, sha256 = _fetch_weights(dvc, layout, file, name)
+        typer.echo(
+            f"To use them, set in params.yaml under train.encoder:\n  weights: {path}\n  weights_sha256: {sha256}"
+        )
+    else:
+        _fetch_folder(dvc, layout, _own_folder(what), name)
+
+
+@app.command(rich_help_panel=_PANEL)
+def use(
+    what: Annotated[str, typer.Argument(help=f"{_CHOICES}.")],
+    name: Name = None,
+    encoder: Annotated[str | None, typer.Option(help="The image encoder: a timm model's name.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file, which is imported.")] = None,
+) -> None:
+    """Switches to a data set: rewrites params.yaml from its preset and says what to run next.
+
+    For example:
+
+    - `captiongen use scenes` : the drawn sample, trained in minutes
+    - `captiongen use flickr8k` : 8,091 photographs
+    - `captiongen use ~/my-photos` : your own; the folder is looked through for a table or COCO JSON
+    - `captiongen use flickr8k --encoder tf_efficientnet_lite2 --weights lite2.safetensors`
+    """
+    from captiongen.adapters.dvc_data import DvcData
+    from captiongen.cli.presets import PRESETS, write_params
+
+    layout = Layout()
+    changes: dict[str, object] = {}
+    fetch_command = "captiongen fetch"
+    if what not in PRESETS:
+        folder = _own_folder(what)
+        changes |= _settings_of(folder, layout, name)
+        fetch_command += f" {shlex.quote(what)}" + (f" --name {shlex.quote(name)}" if name else "")
+    if encoder is not None:
+        changes["train.encoder.name"] = encoder
+    if weights is not None:
+        path, sha256 = _fetch_weights(DvcData(layout.root), layout, weights, encoder)
+        changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
+    differences = write_params(layout.params, what if what in PRESETS else "flickr8k", changes)
+    typer.echo(
+        "\n".join([f"{layout.params} is rewritten:", *(f"  {line}" for line in differences)])
+        if differences
+        else f"{layout.params} says so already."
+    )
+    typer.echo(f"Next:\n  {fetch_command}\n  dvc repro")
+
+
+def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, tuple[str, ...]]]) -> None:
+    for option, (value, owners) in options.items():
+        if value is not None and what not in owners:
+            raise UsageError(f"{option} goes with `captiongen fetch {owners[0]}`, found `fetch {what or ''}`.")
+
+
+def _own_folder(what: str) -> Path:
+    folder = Path(what).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"Expected {_CHOICES}; found {what!r}, which is no folder here.")
+    return folder
+
+
+def _fetch_configured(dvc: "DvcData", layout: Layout) -> None:
+    params = load_params(layout.params).ingest
+    folder = layout.root / params.path
+    if params.source == "scenes":
+        _fetch_scenes(dvc, folder, None, None)
+    elif params.source == "flickr8k":
+        _fetch_flickr8k(dvc, folder, None)
+    elif folder.is_dir():
+        _track(dvc, folder)
+    else:
+        raise SourceError(
+            f"{params.name} should lie in {folder}, but there is nothing. Run `captiongen fetch PATH` with the folder "
+            "that holds your pictures and captions, or `dvc pull` where somebody has pushed it."
+        )
+
+
+def _fetch_scenes(dvc: "DvcData", folder: Path, num_images: int | None, seed: int | None) -> None:
+    from captiongen.data.scenes.dataset import (
+        DEFAULT_NUM_IMAGES,
+        DEFAULT_SEED,
+        plan_scenes,
+        read_index,
+        render_scenes,
+    )
+
+    try:
+        present = read_index(folder)
+    except SourceError:
+        present = None
+    if num_images is None:
+        num_images = present.num_images if present else DEFAULT_NUM_IMAGES
+    if seed is None:
+        seed = present.seed if present else DEFAULT_SEED
+    if present == plan_scenes(num_images=num_images, seed=seed) and dvc.is_up_to_date(folder):
+        typer.echo(f"{folder} has the {num_images} scenes already.")
+        return
+    render_scenes(folder, num_images=num_images, seed=seed)
+    _track(dvc, folder)
+
+
+def _fetch_flickr8k(dvc: "DvcData", folder: Path, source: Path | None) -> None:
+    from captiongen.data.flickr8k_archives import download_flickr8k, has_flickr8k, import_flickr8k
+
+    if source is not None:
+        import_flickr8k(source.expanduser(), folder)
+    elif not has_flickr8k(folder):
+        download_flickr8k(folder)
+    _track(dvc, folder)
+
+
+def _fetch_weights(dvc: "DvcData", layout: Layout, file: Path, name: str | None) -> tuple[Path, str]:
+    from captiongen.data.encoder_weights import import_weights
+
+    path, sha256 = import_weights(file.expanduser(), layout.raw / "weights", name=name or file.stem)
+    _track(dvc, path)
+    return path, sha256
+
+
+def _fetch_folder(dvc: "DvcData", layout: Layout, folder: Path, name: str | None) -> None:
+    from captiongen.data.folder_format import detect_format
+    from captiongen.data.folder_import import import_folder
+
+    target = _target(folder, layout, name)
+    if not _is_same(folder, target):
+        import_folder(folder, target, detect_format(folder))
+    _track(dvc, target)
+
+
+def _track(dvc: "DvcData", path: Path) -> None:
+    if dvc.is_up_to_date(path):
+        typer.echo(f"{path} is there already, as {dvc.pointer(path)} says.")
+    elif dvc.track(path):
+        typer.echo(f"{path} is recorded in {dvc.pointer(path)}; commit that file.")
+    else:
+        typer.echo(f"{path} is as {dvc.pointer(path)} says.")
+
+
+def _settings_of(folder: Path, layout: Layout, name: str | None) -> dict[str, object]:
+    """What params.yaml must say for the folder, once it is fetched; tells what was found."""
+    from captiongen.data.folder_format import detect_format, survey_folder
+    from captiongen.data.folder_import import imported_format
+
+    target = _target(folder, layout, name)
+    found = detect_format(folder)
+    survey = survey_folder(found.ingest_params(path=str(folder), name=target.name), folder)
+    typer.echo(_describe(folder, found, survey))
+    settings = (found if _is_same(folder, target) else imported_format(found)).settings
+    return {
+        "ingest.source": found.source,
+        "ingest.path": target.as_posix(),
+        "ingest.name": target.name,
+        f"ingest.{found.source}": dict(settings),
+        "validate.captions_per_image": survey.captions_per_image,
+        # Half of the words that are there: less would mean that the columns were swapped or the file cut off.
+        "validate.min_vocabulary": max(survey.vocabulary_size // 2, 1),
+    }
+
+
+def _describe(folder: Path, found: "FolderFormat", survey: "Survey") -> str:
+    each = survey.captions_per_image or f"{survey.num_captions / survey.num_images:.1f} on average"
+    splits = ", ".join(f"{split} {count:,}" for split, count in sorted(survey.split_counts.items()))
+    lines = [
+        f"{folder}: {'a table' if found.source == 'table' else 'COCO captions'} in {', '.join(found.files)}, "
+        f"pictures in {found.images}",
+        f"  {survey.num_images:,} images ({splits}), {survey.num_captions:,} captions ({each} an image)",
+        *(f"  {remark}" for remark in found.remarks),
+    ]
+    if survey.num_rejections:
+        lines.append(f"  {survey.num_rejections:,} entries cannot go on; `captiongen ingest` lists them in quarantine")
+    return "\n".join(lines)
+
+
+def _target(folder: Path, layout: Layout, name: str | None) -> Path:
+    """Where the folder lies once it is fetched: it stays where it is when it is in data/raw."""
+    if folder.resolve().parent == layout.raw.resolve():
+        return layout.raw / folder.resolve().name
+    slug = re.sub(r"[^a-z0-9_-]+", "-", (name or folder.resolve().name).lower()).strip("-")
+    if not slug or slug in ("scenes", "flickr8k", "weights"):
+        raise UsageError(f"The name {slug!r} is taken or empty; choose another with --name.")
+    return layout.raw / slug
+
+
+def _is_same(folder: Path, target: Path) -> bool:
+    return folder.resolve() == target.resolve()

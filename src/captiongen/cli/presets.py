@@ -1,0 +1,68 @@
+"""Writes params.yaml from a preset: comments stay, and what changed is told."""
+
+import io
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from captiongen.data.files import write_atomically
+from captiongen.errors import ParamsError
+from captiongen.params import load_params, parse_params
+
+PRESETS = ("scenes", "flickr8k")
+
+
+def write_params(path: Path, preset: str, changes: Mapping[str, object]) -> list[str]:
+    """Writes a preset to `path`, with `changes` by dotted key ("train.encoder.name") on top.
+
+    Without changes the file is the preset, byte for byte.
+
+    Returns:
+        A line for each setting whose effective value differs from what it was before.
+
+    Raises:
+        ParamsError: the changes do not give valid params; then the file is left as it is.
+    """
+    text = _changed((resources.files("captiongen") / "presets" / f"{preset}.yaml").read_text("utf-8"), changes)
+    after = _flat(parse_params(yaml.safe_load(text), origin=f"preset {preset}").model_dump(by_alias=True))
+    try:
+        before = _flat(load_params(path).model_dump(by_alias=True))
+    except ParamsError:
+        before = {}
+    write_atomically(path, text)
+    return [
+        f"{key}: {before.get(key, '(none)')} -> {value}" for key, value in after.items() if before.get(key) != value
+    ]
+
+
+def _changed(text: str, changes: Mapping[str, object]) -> str:
+    if not changes:
+        return text
+    from ruamel.yaml import YAML
+
+    editor = YAML()
+    editor.width = 120
+    editor.indent(mapping=2, sequence=4, offset=2)
+    document = editor.load(text)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = document
+        for name in sections:
+            section = section.setdefault(name, {})
+        if last in section or not section:
+            section[last] = value
+        else:
+            # Not at the end: the blank line between two sections belongs to the last key.
+            section.insert(len(section) - 1, last, value)
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    inner = {f"{prefix}.{key}" if prefix else str(key): item for key, item in value.items()}
+    return {key: leaf for name, item in inner.items() for key, leaf in _flat(item, name).items()}
