@@ -33,6 +33,7 @@ SHARD_SCHEMA = pa.schema(
 )
 # Rows that readers and writers hold at a time: 64 pictures of 224 px are about 6 MB.
 _ROWS_PER_GROUP = 64
+_REMEDY = "Run `dvc repro preprocess`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +102,16 @@ class ProcessedData:
         for path in sorted((self.folder / "shards").glob(f"{split}-*.parquet")):
             try:
                 with pq.ParquetFile(path, page_checksum_verification=True) as shard:
+                    if not shard.schema_arrow.equals(SHARD_SCHEMA):
+                        raise ShardError(f"{path} has other columns than this version writes. {_REMEDY}")
                     yield from shard.iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns)
             except (OSError, pa.ArrowException) as error:
-                raise ShardError(f"{path} is damaged ({error}). Run `dvc repro preprocess`.") from error
+                raise ShardError(f"{path} is damaged ({error}). {_REMEDY}") from error
 
     def _check_count(self, split: Split, num_rows: int) -> None:
         expected = self.counts.get(split, 0)
         if num_rows != expected:
-            raise ShardError(
-                f"{self.folder}: expected {expected} images in split {split}, found {num_rows}. "
-                "Run `dvc repro preprocess`."
-            )
+            raise ShardError(f"{self.folder}: expected {expected} images in split {split}, found {num_rows}. {_REMEDY}")
 
 
 class _SplitWriter:
@@ -214,13 +214,13 @@ def open_processed(folder: Path) -> ProcessedData:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ShardError(f"{path} is missing. Run `dvc repro preprocess`.") from None
+        raise ShardError(f"{path} is missing. {_REMEDY}") from None
     except ValueError as error:
-        raise ShardError(f"{path} is no JSON ({error}). Run `dvc repro preprocess`.") from error
+        raise ShardError(f"{path} is no JSON ({error}). {_REMEDY}") from error
     version = index.get("format_version") if isinstance(index, dict) else None
     if version != FORMAT_VERSION:
         raise ShardError(
-            f"{path}: expected format version {FORMAT_VERSION}, found {version!r}. Run `dvc repro preprocess`."
+            f"{path}: expected format version {FORMAT_VERSION}, found {version!r}. {_REMEDY}"
         )
     try:
         return ProcessedData(
@@ -232,7 +232,7 @@ def open_processed(folder: Path) -> ProcessedData:
             data_hash=index["data_hash"],
         )
     except (KeyError, TypeError) as error:
-        raise ShardError(f"{path} lacks or misnames {error}. Run `dvc repro preprocess`.") from error
+        raise ShardError(f"{path} lacks or misnames {error}. {_REMEDY}") from error
 
 
 def encode_png(image: ImageArray) -> bytes:
@@ -252,4 +252,4 @@ def decode_row_image(row: ShardRow) -> ImageArray:
         with Image.open(BytesIO(row.image_png), formats=("PNG",)) as image:
             return np.array(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ShardError(f"The picture of {row.image_id} is damaged ({error}). Run `dvc repro preprocess`.") from error
+        raise ShardError(f"The picture of {row.image_id} is damaged ({error}). {_REMEDY}") from error
