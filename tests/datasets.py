@@ -49,6 +49,7 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]], *, delimiter: str = ","
 
 def write_table_dataset(folder: Path, *, num_images: int = 10, num_captions: int = 2) -> None:
     """A `table` data set with a split column: 8 train, 1 dev and 1 test image of ten, one caption per row."""
+    folder.mkdir(parents=True, exist_ok=True)
     names = {7: "dev", 8: "test"}
     rows = [["image", "caption", "split"]]
     for number in range(num_images):
