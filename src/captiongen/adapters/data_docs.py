@@ -37,10 +37,13 @@ def write_data_docs(folder: Path, report: ValidationReport, results: Mapping[str
         report: what was found.
         results: table -> great_expectations' ExpectationSuiteValidationResult.
     """
+    from great_expectations.render.view.view import DefaultJinjaSectionView
+
     with atomic_folder(folder) as target:
         (target / "index.html").write_text(_start_page(report, results), encoding="utf-8")
+        view = DefaultJinjaSectionView()  # one for all tables: it compiles its templates only once
         for table, result in results.items():
-            (target / f"{table}.html").write_text(_table_page(table, result), encoding="utf-8")
+            (target / f"{table}.html").write_text(_table_page(table, result, view), encoding="utf-8")
 
 
 def _start_page(report: ValidationReport, results: Mapping[str, Any]) -> str:
@@ -72,16 +75,14 @@ def _findings_table(findings: Sequence[Finding]) -> str:
     )
 
 
-def _table_page(table: str, result: Any) -> str:
+def _table_page(table: str, result: Any, view: Any) -> str:
     from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaSectionView
 
     # The renderers expect results as they come from a store: plain numbers, not numpy's.
     stored = expectationSuiteValidationResultSchema.loads(json.dumps(result.to_json_dict()))
     # The first section tells of run times and fingerprints of the data frame.
     sections = ValidationResultsPageRenderer().render(stored).sections[1:]
-    view = DefaultJinjaSectionView()
     html = [
         view.render({"section": section.to_json_dict(), "section_loop": {"index": number}})
         for number, section in enumerate(sections, start=1)

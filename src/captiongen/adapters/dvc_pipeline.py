@@ -98,7 +98,10 @@ class DvcPipeline:
             ServiceError: the stage or DVC failed otherwise.
         """
         start = time.monotonic()
-        lines = self._repro("--single-item", name, log=log)
+        code, lines = self._repro("--single-item", name, log=log)
+        if code != 0:
+            kind = GateError if any(f"exited with {_GATE_EXIT_CODE}" in line for line in lines) else ServiceError
+            raise kind(f"Stage {name} failed (DVC's exit code {code}). Its last lines:\n{_tail(lines)}")
         outcome: Literal["ran", "cached"] = "ran" if any(_RUNS.match(line) for line in lines) else "cached"
         return StageRun(name, outcome, time.monotonic() - start)
 
@@ -106,17 +109,19 @@ class DvcPipeline:
         """Holds that a plain `dvc repro` would find nothing left to do.
 
         Raises:
-            ServiceError: it would run stages, which are named.
+            ServiceError: it would run stages, which are named; or DVC failed.
         """
-        found = (_RUNS.match(line) for line in self._repro("--dry", log=lambda line: None))
-        stale = [match["stage"] or match["source"] for match in found if match]
-        if stale:
+        code, lines = self._repro("--dry", log=lambda line: None)
+        stale = [match["stage"] or match["source"] for match in map(_RUNS.match, lines) if match]
+        if stale:  # with an exit code where a later stage misses what they would write
             raise ServiceError(
                 f"Expected the pipeline to be up to date, but these stages are stale: {', '.join(stale)}. "
-                "Run `dvc repro`; if it happened after a complete run, something changed files meanwhile."
+                "Run `dvc repro`; if that just happened, something changed files meanwhile."
             )
+        if code != 0:
+            raise ServiceError(f"`dvc repro --dry` failed (exit code {code}):\n{_tail(lines)}")
 
-    def _repro(self, *arguments: str, log: Callable[[str], None]) -> list[str]:
+    def _repro(self, *arguments: str, log: Callable[[str], None]) -> tuple[int, list[str]]:
         lines: list[str] = []
 
         def keep(line: str) -> None:
@@ -133,11 +138,11 @@ class DvcPipeline:
                 "DVC_NO_ANALYTICS": "1",
             },
         )
-        if code != 0:
-            tail = "\n".join(line for line in lines[-_NUM_ERROR_LINES:] if line)
-            kind = GateError if any(f"exited with {_GATE_EXIT_CODE}" in line for line in lines) else ServiceError
-            raise kind(f"`dvc repro {' '.join(arguments)}` failed (exit code {code}). Its last lines:\n{tail}")
-        return lines
+        return code, lines
+
+
+def _tail(lines: list[str]) -> str:
+    return "\n".join([line for line in lines if line][-_NUM_ERROR_LINES:])
 
 
 def _name(stage: "Stage", project: Path) -> str:

@@ -35,11 +35,11 @@ _CP1252 = (
 )
 _WRONG_ENCODING = f"\ufffd|[\u00c3\u00c2][{_CP1252}]|\u00e2[\u0080\u20ac]"
 _OTHER_SCRIPTS = f"[^{_LATIN}{_CONTROLS}\ufffd]"
-_HTML = r"<[a-zA-Z/!][^>]*>|&(#[0-9]+|#x[0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]{1,7});"
-_PLACEHOLDER = r"(?i)^\s*(nan|none|null|n/a|#n/a|undefined)\s*$"
-_FILE_NAME = r"(?i)^\S+\.(jpe?g|png|gif|webp|tiff?|bmp)(#[0-9]+)?$"
+_HTML = r"<[a-zA-Z/!][^>]*>|&(?:#[0-9]+|#x[0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]{1,7});"
+_PLACEHOLDER = r"(?i)^\s*(?:nan|none|null|n/a|#n/a|undefined)\s*$"
+_FILE_NAME = r"(?i)^\S+\.(?:jpe?g|png|gif|webp|tiff?|bmp)(?:#[0-9]+)?$"
 _SENTENCE = r"\S\s+\S+\s+\S+\s+\S"
-_UNSAFE = f"(^|/)\\.\\.(/|$)|^/|^[a-zA-Z]:|\\\\|[{_CONTROLS}]|^\\s*$"
+_UNSAFE = f"(?:^|/)\\.\\.(?:/|$)|^/|^[a-zA-Z]:|\\\\|[{_CONTROLS}]|^\\s*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def schema_checks() -> Iterator[Check]:
     for column, types in _TYPES.items():
         of_type = gxe.ExpectColumnValuesToBeInTypeList(column=column, type_list=list(types))
         yield Check("schema_types", "manifest", f"{' or '.join(types)} values in {column}", of_type)
-    for column, pattern in (("sha256", "^[0-9a-f]{64}$"), ("perceptual_hash", "^([0-9a-f]{16})?$")):
+    for column, pattern in (("sha256", "^[0-9a-f]{64}$"), ("perceptual_hash", "^(?:[0-9a-f]{16})?$")):
         is_hash = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=pattern)
         yield Check("schema_types", "manifest", f"hex digits ({pattern}) in {column}", is_hash)
 

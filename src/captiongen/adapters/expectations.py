@@ -84,16 +84,12 @@ def _validate_all(context: Any, checks: Sequence[Check], frames: Mapping[str, pd
 
     results = {}
     for table, frame in frames.items():
-        suite = context.suites.add(gx.ExpectationSuite(name=table))
-        for check in checks:
-            if check.table == table:
-                suite.add_expectation(check.expectation)
+        expectations = [check.expectation for check in checks if check.table == table]
         asset = context.data_sources.add_pandas(table).add_dataframe_asset(table)
-        batch = asset.add_batch_definition_whole_dataframe("all")
-        definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
+        whole = asset.add_batch_definition_whole_dataframe("all")
         names = [column for column in _NAMES if column in frame][:1]
-        results[table] = definition.run(
-            batch_parameters={"dataframe": frame},
+        results[table] = whole.get_batch(batch_parameters={"dataframe": frame}).validate(
+            gx.ExpectationSuite(name=table, expectations=expectations),
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": names},
         )
     return results

@@ -53,12 +53,6 @@ def has_commit(project: Path, sha: str) -> bool:
     return _git(project, "cat-file", "-t", sha, allow_failure=True).strip() == "commit"
 
 
-def read_file_at(project: Path, sha: str, path: str) -> str | None:
-    """Returns the text of a file (path relative to the project) as a commit has it, None when it has none."""
-    text = _git(project, "show", f"{sha}:./{path}", allow_failure=True)
-    return text or None
-
-
 def _git(project: Path, *arguments: str, allow_failure: bool = False) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=False)

@@ -1,0 +1,96 @@
+"""When a challenger may become champion."""
+
+import pytest
+
+from captiongen.cli.release_gate import Verdict, judge_against, judge_first
+from captiongen.errors import DataError
+from captiongen.params import ReleaseParams
+from captiongen.types import CaptionedImage, Hypothesis, MetricValue
+
+PARAMS = ReleaseParams(num_resamples=200)
+THINGS = ("dog", "cat", "child", "boat", "horse", "bird", "truck", "tree", "kite", "ball")
+
+
+def captioned(captions: dict[str, str]) -> list[CaptionedImage]:
+    """One image per thing, whose references all say what is in it."""
+    return [
+        CaptionedImage(
+            thing,
+            (Hypothesis(captions[thing], (), -1.0, -1.0),),
+            (f"a {thing} runs over the grass", f"one {thing} on green grass", f"a {thing} outside in the sun"),
+        )
+        for thing in THINGS
+    ]
+
+
+RIGHT = captioned({thing: f"a {thing} runs over the grass" for thing in THINGS})
+WRONG = captioned(dict.fromkeys(THINGS, "a man in a hat"))
+ALMOST = captioned({thing: f"a {thing} runs over the grass" for thing in THINGS} | {"dog": "a man in a hat"})
+
+
+def value(cider: float, floor: float) -> MetricValue:
+    return MetricValue(cider, cider - 4, cider + 4, None, floor)
+
+
+@pytest.mark.parametrize(("cider", "is_passed"), [(14.9, False), (15.0, True), (60.0, True)])
+def test_a_first_champion_must_beat_the_constant_caption(cider: float, is_passed: bool):
+    """Without a champion the bar is the floor plus `min_cider_over_floor`, and reaching it is enough."""
+    verdict = judge_first(value(cider, floor=10.0), 100, ReleaseParams(min_cider_over_floor=5.0))
+    assert verdict.is_passed is is_passed
+    assert verdict.against == ""
+    assert verdict.difference == pytest.approx(cider - 10.0)
+
+
+def test_a_clearly_better_challenger_passes():
+    """The lower end of the paired interval lies above zero."""
+    verdict = judge_against("3", RIGHT, WRONG, PARAMS)
+    assert verdict.is_passed
+    assert verdict.against == "3"
+    assert 0 < verdict.low <= verdict.difference <= verdict.high
+
+
+def test_a_worse_challenger_is_refused():
+    """The whole interval lies below zero."""
+    verdict = judge_against("3", WRONG, RIGHT, PARAMS)
+    assert not verdict.is_passed
+    assert verdict.high < 0
+
+
+def test_an_equal_challenger_is_refused_unless_a_loss_is_allowed():
+    """With max_cider_loss 0 equal is not enough; with a margin it is."""
+    assert not judge_against("3", RIGHT, RIGHT, PARAMS).is_passed
+    assert judge_against("3", RIGHT, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 1.0})).is_passed
+
+
+def test_a_loss_within_the_margin_passes_only_when_its_whole_interval_does():
+    """The lower end decides, not the mean."""
+    verdict = judge_against("3", ALMOST, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 60.0}))
+    assert verdict.difference > -60.0
+    assert verdict.low < -60.0
+    assert not verdict.is_passed
+
+
+def test_images_are_paired_by_id_whatever_their_order():
+    """The verdict does not depend on the order of either list."""
+    assert judge_against("3", RIGHT, ALMOST[::-1], PARAMS) == judge_against("3", RIGHT[::-1], ALMOST, PARAMS)
+
+
+def test_the_same_models_always_get_the_same_verdict():
+    """The bootstrap is seeded."""
+    assert judge_against("3", ALMOST, WRONG, PARAMS) == judge_against("3", ALMOST, WRONG, PARAMS)
+
+
+def test_captions_of_other_images_are_not_compared():
+    """A missing image or other references stop the comparison."""
+    with pytest.raises(DataError, match="same images"):
+        judge_against("3", RIGHT, RIGHT[:-1], PARAMS)
+    other = [CaptionedImage(row.image_id, row.hypotheses, row.references[:1]) for row in RIGHT]
+    with pytest.raises(DataError, match="same references"):
+        judge_against("3", RIGHT, other, PARAMS)
+
+
+def test_a_verdict_says_its_figures():
+    """The sentence has difference, interval, champion, number of images and the bar."""
+    text = Verdict(False, "7", 1000, -1.25, -3.0, 0.5, -1.0).describe()
+    for figure in ("-1.2", "-3.0", "+0.5", "version 7", "1000", "-1.0", "missed"):
+        assert figure in text
