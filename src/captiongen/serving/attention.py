@@ -5,38 +5,39 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
 from PIL import Image
 
 from captiongen.data.images import Preprocessing
 
-_HEAT_MAP_SIDE_PX = 96  # the browser stretches it over the picture; attention has no finer detail than its grid
-_MAX_OPACITY = 0.85
-_COLOURS = colormaps["inferno"]
+_SPOTLIGHT_SIDE_PX = 96  # the browser stretches it over the picture; attention has no finer detail than its grid
+_DARK = (12, 14, 28)
+_MAX_DARKNESS = 0.75
 
 
-def heat_map(attention: npt.ArrayLike) -> Image.Image:
-    """Draws one word's attention as a picture that is clear where the model did not look.
+def spotlight(attention: npt.ArrayLike) -> Image.Image:
+    """Draws one word's attention as a dark veil that is clear where the model looked.
+
+    A veil stays readable on pictures of any colour, where a coloured heat map would not.
 
     Args:
-        attention: (rows, columns), not negative; scaled so that the highest value is opaque and the lowest clear.
+        attention: (rows, columns), not negative. The highest value is clear, the lowest dark.
 
     Returns:
         RGBA, square, smooth between the grid's cells.
     """
     grid = np.asarray(attention, dtype=np.float32)
     spread = float(np.ptp(grid))
-    # Attention that is the same everywhere says nothing about the picture: all clear, not all hot.
-    strength = (grid - grid.min()) / spread if spread > 1e-6 * float(np.abs(grid).max()) else np.zeros_like(grid)
-    size = (_HEAT_MAP_SIDE_PX, _HEAT_MAP_SIDE_PX)
-    smooth = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)
-    colours = _COLOURS(0.15 + 0.85 * smooth)
-    colours[..., 3] = _MAX_OPACITY * smooth
-    return Image.fromarray((colours * 255).round().astype(np.uint8), mode="RGBA")
+    # Attention that is the same everywhere singles nothing out: no veil, rather than one full of rounding noise.
+    darkness = (grid.max() - grid) / spread if spread > 1e-6 * float(grid.max()) else np.zeros_like(grid)
+    size = (_SPOTLIGHT_SIDE_PX, _SPOTLIGHT_SIDE_PX)
+    smooth = np.asarray(Image.fromarray(darkness).resize(size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)
+    veil = Image.new("RGBA", size, _DARK)
+    veil.putalpha(Image.fromarray((255 * _MAX_DARKNESS * smooth).round().astype(np.uint8)))
+    return veil
 
 
 def seen_part(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
-    """Returns which part of a picture the model saw, and so where the heat map belongs.
+    """Returns which part of a picture the model saw, and so where the spotlight belongs.
 
     Args:
         size: (width, height) of the picture.

@@ -3,7 +3,9 @@
 It captions through the same door as `POST /caption`, asks no other host for anything, and keeps no picture for long.
 """
 
+import random
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +56,19 @@ def picture_field() -> gradio.Image:
     return field
 
 
+def example_pictures(*, num_examples: int = 4) -> list[bytes]:
+    """Draws scenes, here and now, of the kind that the sample data set's model knows; PNG files."""
+    from captiongen.data.scenes.compose import compose_scene
+    from captiongen.data.scenes.render import draw_scene
+
+    generators = [random.Random(f"example {index}") for index in range(num_examples)]  # noqa: S311 - no secret
+    files = []
+    for generator in generators:
+        draw_scene(generator, compose_scene(generator))[0].save(file := BytesIO(), "PNG")
+        files.append(file.getvalue())
+    return files
+
+
 def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) -> gradio.Blocks:
     """Builds the page.
 
@@ -72,6 +87,11 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
             return refusal_view(refused.message)
         return result_view(picture, captioned, preprocessing)
 
+    examples = example_pictures() if card.dataset == "scenes" else []
+
+    async def show_example(chosen: gradio.SelectData) -> str:
+        return await show(examples[chosen.index])
+
     with gradio.Blocks(
         title="CaptionGen", analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)
     ) as blocks:
@@ -79,10 +99,25 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
         with gradio.Row(equal_height=False):
             with gradio.Column(scale=5, min_width=320):
                 picture = picture_field()
+                gradio.HTML('<p class="cg-hint">Or try one of these.</p>', visible=bool(examples))
+                gallery = gradio.Gallery(
+                    [Image.open(BytesIO(example)) for example in examples],
+                    label="Pictures to try",
+                    show_label=False,
+                    visible=bool(examples),
+                    columns=4,
+                    height="auto",
+                    allow_preview=False,
+                    interactive=False,
+                    buttons=[],
+                    elem_id="examples",
+                )
             with gradio.Column(scale=6, min_width=320):
                 result = gradio.HTML(WAITING, elem_id="result")
         gradio.HTML(model_view(card))
         picture.change(show, picture, result, show_progress="minimal", api_visibility="private", concurrency_limit=8)
+        # The field itself is never an output: for that session Gradio would make a fresh one, without its guards.
+        gallery.select(show_example, None, result, show_progress="minimal", api_visibility="private")
     return blocks
 
 

@@ -1,6 +1,6 @@
 """A caption as HTML: the sentence, how sure the model was of each word, and where it looked while it wrote it.
 
-Choosing a word needs no request: each word is a radio button, each heat map an image over the picture, and the style
+Choosing a word needs no request: each word is a radio button, each spotlight an image over the picture, and the style
 sheet shows the one that belongs to the other.
 """
 
@@ -9,12 +9,15 @@ from html import escape
 from PIL import Image
 
 from captiongen.data.images import Preprocessing
-from captiongen.serving.answer import Captioned, ModelCard, Word
-from captiongen.serving.attention import data_uri, heat_map, seen_part
+from captiongen.serving.answer import Alternative, Captioned, ModelCard, Word
+from captiongen.serving.attention import data_uri, seen_part, spotlight
 
 _PICTURE_SIDE_PX = 720
 
-WAITING = '<div class="cg-empty">The caption will appear here.</div>'
+WAITING = (
+    '<div class="cg-empty"><b>The caption appears here.</b><br>'
+    "Drop a photograph on the left, paste one, or take one with your camera.</div>"
+)
 
 
 def refusal_view(message: str) -> str:
@@ -29,7 +32,7 @@ def result_view(picture: Image.Image, captioned: Captioned, preprocessing: Prepr
         f'<p class="cg-caption">{escape(captioned.caption or "(no words)")}{ending}</p>',
         _words(captioned.words),
         _stage(picture, captioned, preprocessing),
-        _alternatives(captioned),
+        _candidates(captioned),
     ]
     return f'<div class="cg-result">{"".join(parts)}</div>'
 
@@ -48,7 +51,7 @@ def model_view(card: ModelCard) -> str:
 
 
 def _words(words: list[Word]) -> str:
-    """The words as radio buttons, coloured by probability, and the rules that tie each to its heat map."""
+    """The words as radio buttons, coloured by probability, and the rules that tie each to its spotlight."""
     buttons, rules = [], []
     for index, one in enumerate(words):
         percent = round(100 * one.probability)
@@ -58,7 +61,7 @@ def _words(words: list[Word]) -> str:
             f"<span>{escape(one.word)}</span><small>{percent}&thinsp;%</small></label>"
         )
         chosen = f'.cg-result:has(.cg-word input[value="{index}"]:checked)'
-        rules.append(f'{chosen} .cg-heat[data-word="{index}"]{{opacity:1}}')
+        rules.append(f'{chosen} .cg-spotlight[data-word="{index}"]{{opacity:1}}')
     hint = '<p class="cg-hint">Choose a word to see where the model looked when it wrote it.</p>' if words else ""
     return f'<style>{"".join(rules)}</style>{hint}<div class="cg-words" role="radiogroup">{"".join(buttons)}</div>'
 
@@ -68,21 +71,23 @@ def _stage(picture: Image.Image, captioned: Captioned, preprocessing: Preprocess
     shown.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
     left, top, width, height = (f"{100 * fraction:.2f}%" for fraction in seen_part(picture.size, preprocessing))
     place = f"left:{left};top:{top};width:{width};height:{height}"
-    heat_maps = "".join(
-        f'<img class="cg-heat" data-word="{index}" style="{place}" src="{data_uri(heat_map(one))}" alt="">'
+    spotlights = "".join(
+        f'<img class="cg-spotlight" data-word="{index}" style="{place}" src="{data_uri(spotlight(one))}" alt="">'
         for index, one in enumerate(captioned.attention or ())
     )
     base = f'<img src="{data_uri(shown, format="JPEG")}" alt="{escape(captioned.caption, quote=True)}">'
-    return f'<div class="cg-stage">{base}{heat_maps}</div>'
+    return f'<div class="cg-stage">{base}{spotlights}</div>'
 
 
-def _alternatives(captioned: Captioned) -> str:
+def _candidates(captioned: Captioned) -> str:
+    """The n-best list with its scores, the chosen caption first."""
     if not captioned.alternatives:
         return ""
+    chosen = Alternative(caption=captioned.caption, score=captioned.score)
     rows = "".join(
-        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>" for one in captioned.alternatives
+        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>"
+        for one in (chosen, *captioned.alternatives)
     )
-    heading = (
-        f'<h3>It also considered <small title="length-normalised log-probability">score; best {captioned.score:.2f}'
-    )
-    return f'<div class="cg-others">{heading}</small></h3><ol>{rows}</ol></div>'
+    explanation = "Log-probability of the whole caption, normalised by its length; higher is better."
+    heading = f'<h3>Captions it weighed <small title="{explanation}">score</small></h3>'
+    return f'<div class="cg-candidates">{heading}<ol>{rows}</ol></div>'

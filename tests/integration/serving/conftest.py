@@ -1,0 +1,53 @@
+"""One tiny released model, packaged once, and one server of its Bento for all tests of the service."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from served import ServedProcess
+from tiny import tiny_model_folder
+
+from captiongen.adapters.bento_packaging import package
+from captiongen.data.files import sha256_of_file
+from captiongen.types import Lineage
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("model") / "captioner")
+
+
+@pytest.fixture(scope="session")
+def lineage(model_folder: Path) -> Lineage:
+    return Lineage(
+        dataset="tiny",
+        data_hash="d" * 64,
+        split_hashes={"train": "a" * 64},
+        model_sha256=sha256_of_file(model_folder / "model.safetensors"),
+        git_sha="c0ffee",
+        dvc_md5s={"data/raw/tiny": "0" * 32},
+        run_id="run-of-the-test",
+    )
+
+
+@pytest.fixture(scope="session")
+def bentoml_home() -> Path:
+    """BentoML reads BENTOML_HOME once per process, so that all tests share the one that tests/conftest.py set."""
+    return Path(os.environ["BENTOML_HOME"])
+
+
+@pytest.fixture(scope="session")
+def bento_tag(model_folder: Path, lineage: Lineage, bentoml_home: Path, project: Path) -> str:
+    return package(model_folder, lineage, model_name="captiongen", version="7", project=project)
+
+
+@pytest.fixture(scope="session")
+def served(bento_tag: str, bentoml_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
+    folder = tmp_path_factory.mktemp("served")
+    server = ServedProcess(bento_tag, cwd=folder, bentoml_home=bentoml_home, log=folder / "log")
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.kill()

@@ -1,0 +1,91 @@
+"""The page's callbacks and its picture field, without a browser."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import gradio
+import pytest
+from gradio.data_classes import ImageData
+from PIL import Image
+
+from captiongen.data.images import Preprocessing
+from captiongen.serving import page
+from captiongen.serving.answer import Captioned, ModelCard, Word
+from captiongen.serving.limits import BadUpload
+from captiongen.serving.uploads import decode_upload
+
+
+async def explain(data: bytes) -> tuple[Image.Image, Captioned]:
+    """A fake model that calls every picture a thing."""
+    word = Word(word="thing", probability=0.5)
+    return Image.new("RGB", (8, 8)), Captioned(
+        caption="thing", score=-1.0, is_complete=True, words=[word], alternatives=[], attention=[[[1.0, 0.0]]]
+    )
+
+
+async def refuse(data: bytes) -> tuple[Image.Image, Captioned]:
+    raise BadUpload("cut off")
+
+
+def build(explain: page.Explain, *, dataset: str = "tiny") -> gradio.Blocks:
+    card = ModelCard(name="m", version="1", run_id="r", git_sha="g", dataset=dataset, data_hash="h", bento="b")
+    return page.build(explain, card=card, preprocessing=Preprocessing(image_size_px=8, resize="squash"))
+
+
+def show(blocks: gradio.Blocks, data: bytes | None) -> str:
+    [function] = [one.fn for one in blocks.fns.values() if one.fn is not None and one.fn.__name__ == "show"]
+    return anyio.run(function, data)
+
+
+def test_picture_becomes_its_caption() -> None:
+    """What the model says is shown."""
+    assert "thing" in show(build(explain), b"picture")
+
+
+def test_refusal_is_shown_in_its_own_words() -> None:
+    """A refused picture shows why, where the caption would be."""
+    assert "cut off" in show(build(refuse), b"picture")
+
+
+def test_cleared_field_waits_again() -> None:
+    """Without a picture the model is not asked."""
+    assert "appears here" in show(build(refuse), None)
+
+
+def test_field_hands_on_the_bytes_of_the_file(tmp_path: Path) -> None:
+    """The uploaded file arrives as it is, undecoded; decoding and its limits are the service's."""
+    path = tmp_path / "a.svg"
+    path.write_bytes(b"<svg/>")
+    assert page.picture_field().preprocess(ImageData(path=str(path), orig_name="a.svg")) == b"<svg/>"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.png", "https://example.org/a.png", "ftp://h/a", "data://x"])
+def test_field_fetches_no_url(url: str) -> None:
+    """A URL in place of a file is an error."""
+    with pytest.raises(gradio.Error, match="URLs are not opened"):
+        anyio.run(page.picture_field().async_move_resource_to_block_cache, url)
+
+
+def test_field_is_never_an_output() -> None:
+    """Gradio makes a fresh field, without our guards, for a session in which a function returns one."""
+    blocks = build(explain, dataset="scenes")
+    outputs: list[Any] = [output for function in blocks.fns.values() for output in function.outputs]
+    assert outputs
+    assert not [one for one in outputs if isinstance(one, gradio.Image)]
+
+
+def test_examples_are_drawn_scenes() -> None:
+    """The sample's model is offered new scenes of its own kind, and only it."""
+    pictures = [decode_upload(data) for data in page.example_pictures()]
+    assert len({picture.tobytes() for picture in pictures}) == 4
+    galleries = [
+        [one for one in build(explain, dataset=name).blocks.values() if isinstance(one, gradio.Gallery)]
+        for name in ("scenes", "tiny")
+    ]
+    assert [one.visible for [one] in galleries] == [True, False]
+
+
+def test_importing_the_page_writes_nothing() -> None:
+    """Gradio writes a stub beside a module that subclasses its components; ours does not."""
+    assert not Path(page.__file__).with_suffix(".pyi").exists()

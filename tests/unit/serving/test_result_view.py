@@ -1,0 +1,62 @@
+"""A caption as HTML: what it says, and that nothing in it is taken for markup."""
+
+import re
+
+from tiny import tiny_picture
+
+from captiongen.data.images import Preprocessing
+from captiongen.serving.answer import Alternative, Captioned, ModelCard, Word
+from captiongen.serving.result_view import model_view, refusal_view, result_view
+
+SQUASH = Preprocessing(image_size_px=64, resize="squash")
+
+
+def captioned(*words: str, is_complete: bool = True) -> Captioned:
+    return Captioned(
+        caption=" ".join(words),
+        score=-0.5,
+        is_complete=is_complete,
+        words=[Word(word=word, probability=0.875) for word in words],
+        alternatives=[Alternative(caption="another one", score=-1.25)],
+        attention=[[[0.5, 0.5], [0.0, 0.0]] for _ in words],
+    )
+
+
+def test_every_word_has_its_button_probability_and_spotlight() -> None:
+    """Words, percentages and spotlights come in the same order and number; the first word is chosen."""
+    view = result_view(tiny_picture(), captioned("a", "red", "ball"), SQUASH)
+    assert re.findall(r"<span>(\w+)</span><small>(\d+)", view)[:3] == [("a", "88"), ("red", "88"), ("ball", "88")]
+    assert re.findall(r'class="cg-spotlight" data-word="(\d)"', view) == ["0", "1", "2"]
+    assert view.count(" checked") == 1
+
+
+def test_candidates_are_listed_best_first_with_scores() -> None:
+    """The chosen caption leads the list of candidates."""
+    view = result_view(tiny_picture(), captioned("a", "ball"), SQUASH)
+    assert re.findall(r"<li><span>(.*?)</span><small>(.*?)</small>", view) == [
+        ("a ball", "-0.50"),
+        ("another one", "-1.25"),
+    ]
+
+
+def test_unfinished_caption_is_marked() -> None:
+    """A caption that was cut at the length limit ends in an ellipsis."""
+    assert "a ball …</p>" in result_view(tiny_picture(), captioned("a", "ball", is_complete=False), SQUASH)
+    assert "a ball</p>" in result_view(tiny_picture(), captioned("a", "ball"), SQUASH)
+
+
+def test_text_is_never_markup() -> None:
+    """Words, messages and names are escaped."""
+    evil = '<script>"x"</script>'
+    card = ModelCard(name=evil, version="1", run_id="", git_sha="", dataset="d", data_hash="0", bento="b")
+    for view in (result_view(tiny_picture(), captioned(evil), SQUASH), refusal_view(evil), model_view(card)):
+        assert "<script" not in view
+
+
+def test_model_view_leaves_out_what_is_unknown() -> None:
+    """A model without a run shows no run."""
+    card = ModelCard(
+        name="m", version="1", run_id="", git_sha="abcdef012", dataset="d", data_hash="0" * 64, bento="b:1"
+    )
+    assert "<dt>run</dt>" not in model_view(card)
+    assert "<dd>abcdef01</dd>" in model_view(card)
