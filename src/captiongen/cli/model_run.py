@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captiongen.cli.layout import Layout
+from captiongen.types import Split
 
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_tracking import MlflowTracker
+    from captiongen.stages.analyse import AnalysisResult
+
+_NUM_WORST_PICTURES = 20
 
 
 @contextmanager
@@ -37,3 +41,15 @@ def log_inputs(tracker: "MlflowTracker", root: Path) -> None:
     for path, md5 in read_locked_md5s(root, "train").items():
         if path.startswith("data/"):
             tracker.log_dataset(Path(path).name, path=path, md5=md5, context="training")
+
+
+def log_analysis(tracker: "MlflowTracker", result: "AnalysisResult", data_folder: Path, split: Split) -> None:
+    """Keeps an analysis with the model's run: its files, and the worst captions under their pictures."""
+    from captiongen.data.shards import open_processed
+
+    worst = {one.image.image_id: one.image.hypotheses[0].caption for one in result.ranked[:_NUM_WORST_PICTURES]}
+    rows = open_processed(data_folder).rows(split)
+    picture_of = {row.image_id: row.image_png for row in rows if row.image_id in worst}
+    tracker.log_file(result.page.parent, folder=f"analysis/{split}")
+    pictures = [picture_of[image_id] for image_id in worst]
+    tracker.log_captions(pictures, list(worst.values()), name=f"worst {split}", step=0)
