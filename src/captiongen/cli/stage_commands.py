@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from captiongen.cli.layout import Layout
-from captiongen.cli.model_run import log_inputs, run_of_model
+from captiongen.cli.model_run import log_analysis, log_inputs, run_of_model
 from captiongen.errors import ValidationFailed
 from captiongen.params import load_params
 from captiongen.types import ValidationReport
@@ -147,6 +147,32 @@ def evaluate() -> None:
             tracker.log_metrics(metrics, step=0)
             tracker.log_file(layout.evaluation, folder="evaluation")
     _say(format_report(result.report))
+
+
+@app.command(rich_help_panel=_PANEL)
+def analyse() -> None:
+    """Ranks the captions, worst first, and shows them (reports/analysis/index.html).
+
+    Example: `captiongen analyse`, or through DVC, which keeps the result: `dvc repro analyse`.
+    """
+    from captiongen.stages.analyse import analyse as run
+
+    layout = Layout()
+    params = load_params(layout.params)
+    with _measured("analyse"):
+        result = run(
+            params.analyse,
+            evaluation_folder=layout.evaluation,
+            data_folder=layout.processed,
+            split=params.evaluate.split,
+            out_folder=layout.analysis,
+        )
+        with run_of_model(layout) as tracker:
+            log_analysis(tracker, result, layout.processed, params.evaluate.split)
+    for place, one in enumerate(result.ranked[:3], start=1):
+        caption = one.image.hypotheses[0].caption
+        _say(f"worst {place}: {one.image.image_id}, badness {one.badness:.2f}: {caption}")
+    _say(f"all {len(result.ranked):,} captions by badness: {result.page}")
 
 
 @contextmanager

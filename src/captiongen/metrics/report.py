@@ -21,7 +21,8 @@ from captiongen.types import Captions, ImageScores, MetricsReport, MetricsSignat
 
 BLEU_NAMES = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 TOKENIZER = "captiongen.metric_tokens"
-_LABELS = dict(zip(BLEU_NAMES, ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"), strict=True)) | {
+#: How papers write the metrics.
+METRIC_LABELS = dict(zip(BLEU_NAMES, ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"), strict=True)) | {
     "rouge_l": "ROUGE-L",
     "cider": "CIDEr-D",
     "meteor": "METEOR",
@@ -114,7 +115,7 @@ def format_report(report: MetricsReport) -> str:
         interval = f"{metric.low:6.1f} .. {metric.high:5.1f}"
         human = "-" if metric.human is None else f"{metric.human:.1f}"
         lines.append(
-            f"{_LABELS.get(name, name):<8} {metric.value:7.1f}   {interval:<15} {human:>6} {metric.floor:6.1f}"
+            f"{METRIC_LABELS.get(name, name):<8} {metric.value:7.1f}   {interval:<15} {human:>6} {metric.floor:6.1f}"
         )
     signature = report.signature
     lines += [
