@@ -60,7 +60,9 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
         ImageDecodeError: the bytes are none of `FORMATS`, or announce more than `max_pixels` pixels.
     """
     with _open(data, max_pixels) as image:
-        return ImageHeader(str(image.format), image.mode, image.width, image.height)
+        # Phones append a depth map or a second view to a JPEG; it stays a JPEG file.
+        kind = "JPEG" if image.format == "MPO" else str(image.format)
+        return ImageHeader(kind, image.mode, image.width, image.height)
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -120,7 +122,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             problem="unsupported",
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(str(error), max_pixels) from error
+        raise _too_large("a decompression bomb", max_pixels) from error
     except Exception as error:
         raise ImageDecodeError(f"The image's header cannot be read: {error}.") from error
     if image.width * image.height > max_pixels:

@@ -110,9 +110,8 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         return _reject(item, str(error))
     if not _is_unicode(item.image_id, item.path, *item.captions):
         return _reject(item, "a caption or name is no valid Unicode")
-    header, perceptual_hash, decode_error, seam = ImageHeader("", "", 0, 0), "", "", 0.0
+    header, perceptual_hash, decode_error, seam = _header(data), "", "", 0.0
     try:
-        header = read_header(data, max_pixels=sys.maxsize)
         picture = decode_image(data)
         header = replace(header, width_px=picture.width, height_px=picture.height)
         perceptual_hash = str(imagehash.phash(picture))
@@ -132,6 +131,14 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         split=item.split,
         seam_strength=seam,
     )
+
+
+def _header(data: bytes) -> ImageHeader:
+    """Reads what a file says of itself, whether or not its pixels can be decoded."""
+    try:
+        return read_header(data, max_pixels=sys.maxsize)
+    except ImageDecodeError:
+        return ImageHeader("", "", 0, 0)
 
 
 def _reject(item: SourceItem, reason: str) -> Rejection:

@@ -151,6 +151,13 @@ def test_other_kinds_are_refused_as_unsupported(data: bytes):
     assert raised.value.problem == "unsupported"
 
 
+def test_a_phones_two_pictures_in_one_jpeg_are_its_first():
+    """A JPEG with a second view appended (MPO) is read as the JPEG that it is."""
+    data = encode(gradient(), "MPO", save_all=True, append_images=[gradient(seed=1)], quality=95)
+    assert read_header(data).format == "JPEG"
+    assert _mean_difference(decode_image(data), gradient()) < 2
+
+
 def test_floating_point_pixels_are_refused():
     """32-bit pixels have no agreed white, so they are not guessed at."""
     with pytest.raises(ImageDecodeError, match="32-bit") as raised:

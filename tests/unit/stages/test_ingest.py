@@ -82,6 +82,18 @@ def _texture(seed: int) -> Image.Image:
     return Image.fromarray(noise).resize((200, 150), Image.Resampling.BICUBIC)
 
 
+def test_pictures_over_the_limit_say_their_size(tmp_path: Path):
+    """26 megapixels are not decoded, and the manifest still knows how large the picture is."""
+    write_files(tmp_path / "in", {"a.png": encode(Image.new("1", (6500, 4000))), "b.png": _PICTURE})
+    write_csv(tmp_path / "in" / "c.csv", [["image", "caption"], ["a.png", "x"], ["b.png", "x"]])
+    params = _params(split_column=None, max_rejected_fraction=0.5)
+    ingest(params, source_folder=tmp_path / "in", out_folder=tmp_path / "out")
+    row = read_manifest(tmp_path / "out" / "manifest.parquet").iloc[0]
+    assert not row["is_decodable"]
+    assert (row["width_px"], row["height_px"]) == (6500, 4000)
+    assert "at most 25 megapixels, found 6500 x 4000" in row["decode_error"]
+
+
 def test_perceptual_hash_knows_a_picture_again_in_other_bytes(tmp_path: Path):
     """A re-encoded, shrunken copy is within the data contract's two bits of 64, another picture is far away."""
     copy = _texture(3).resize((120, 90))
