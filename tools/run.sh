@@ -16,15 +16,10 @@ step() {
   }
 }
 
-source_name=$(sed -nE 's/^  source: *([a-z0-9]+).*/\1/p' params.yaml)
-
 step "environment" "${PYTHON:-python3}" tools/bootstrap.py "$@"
 export PATH="$PWD/.venv/bin:$PATH"
 eval "$(captiongen env)"
-case $source_name in
-  scenes | flickr8k) step "data: fetch $source_name" captiongen fetch "$source_name" ;;
-  *) ;; # the user's own folder is already where params.yaml says
-esac
+step "data: what params.yaml names" captiongen fetch
 step "pipeline: dvc repro" dvc repro
 step "release: register, gate, promote, package" captiongen release
 step "caption a held-out picture with the released model" captiongen show
