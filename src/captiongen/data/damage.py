@@ -32,7 +32,8 @@ def seam_strength(image: Image.Image) -> float:
 
     Returns:
         0 for most clean pictures. On Flickr8k the damaged picture has 0.79, and 4 of 7,090 clean ones exceed 0.6
-        (a striped flag, a lit train at night).
+        (a striped flag, a lit train at night). It finds gross damage, not all: of Flickr8k pictures whose lower part
+        was shifted by 60 to 140 grey levels, 4 in 10 exceed 0.6.
     """
     grey = np.asarray(image.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC))
     levels = grey.astype(np.float32)
