@@ -143,7 +143,7 @@ def install_packages():
     else:
         say("installing the packages of requirements.txt with pip (the registry has no uv); this takes some minutes")
     check_space_left()
-    if subprocess.call([python, "-m", "pip", "install", "--progress-bar", "off", "-q", *wanted], cwd=ROOT) != 0:
+    if subprocess.call([python, "-m", "pip", "install", "--progress-bar", "off", *wanted], cwd=ROOT) != 0:
         check_space_left()
         raise BootstrapError("the packages of requirements.txt do not install; the installer's message stands above.")
 

@@ -37,7 +37,7 @@ def _command_lines(text: str) -> list[str]:
     """Returns what a reader may type: code spans, and the lines of shell fences without comments."""
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     lines = [
-        line.split("  #")[0].strip().removeprefix("$ ")
+        re.split(r"\s#", line)[0].strip().removeprefix("$ ")
         for language, content in _fences(text)
         if language in ("", "bash", "sh", "console")
         for line in content.replace("\\\n", " ").splitlines()
