@@ -159,8 +159,8 @@ def _report_problems(problems: Sequence[str], *, num_wanted: int, is_partial: bo
         typer.echo(f"... and {len(problems) - _NUM_SHOWN} more", err=True)
     if problems and not is_partial:
         raise DataError(
-            f"Expected every image readable and with captions, found {len(problems)} problems, named above. Mend them, "
-            "or score what is left with --allow-missing."
+            f"Expected every image readable and with captions; that failed {len(problems)} times, as named above. Mend "
+            "what is named, or score what is left with --allow-missing."
         )
     if problems:
         typer.echo(f"left out {len(problems)} of {num_wanted}, as --allow-missing says", err=True)

@@ -70,6 +70,7 @@ def score_captions(
     with Meteor() if with_meteor else nullcontext() as meteor:
         scorer = _Scorer(tokenised_references, meteor)
         families = scorer.score(tokenised)
+        values = _values(families)
         human, human_cider = _score_people(tokenised_references, meteor)
         floors = [
             _values(scorer.score(dict.fromkeys(references, caption)))
@@ -78,7 +79,7 @@ def score_captions(
         low, high = _intervals(families, num_resamples=num_resamples, seed=seed)
     metrics = {
         name: MetricValue(value, low[name], high[name], human.get(name), max(floor[name] for floor in floors))
-        for name, value in _values(families).items()
+        for name, value in values.items()
     }
     return MetricsReport(
         metrics=metrics,

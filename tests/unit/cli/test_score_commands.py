@@ -103,7 +103,7 @@ def test_an_image_without_a_file_stops_the_scoring(model: Path, photos: Path):
     whole = read_report(_score(model, photos)).signature
     (photos / NAMES[2]).unlink()
     (photos.parent / "metrics.json").unlink()
-    with pytest.raises(DataError, match="found 1 problems"):
+    with pytest.raises(DataError, match="failed 1 times"):
         _score(model, photos)
     assert not (photos.parent / "metrics.json").exists()
     part = read_report(_score(model, photos, "tokens.txt", "--allow-missing")).signature
@@ -124,7 +124,7 @@ def test_all_unreadable_pictures_are_named(model: Path, photos: Path):
 def test_a_name_without_captions_is_missing(model: Path, photos: Path):
     """A split file that names an image the captions do not know stops the scoring."""
     (photos.parent / "split.txt").write_text(f"{NAMES[0]}\nnowhere.png\n")
-    with pytest.raises(DataError, match="found 1 problems"):
+    with pytest.raises(DataError, match="failed 1 times"):
         _score(model, photos, "tokens.txt", "--split", str(photos.parent / "split.txt"))
 
 
