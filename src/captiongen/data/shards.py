@@ -219,9 +219,7 @@ def open_processed(folder: Path) -> ProcessedData:
         raise ShardError(f"{path} is no JSON ({error}). {_REMEDY}") from error
     version = index.get("format_version") if isinstance(index, dict) else None
     if version != FORMAT_VERSION:
-        raise ShardError(
-            f"{path}: expected format version {FORMAT_VERSION}, found {version!r}. {_REMEDY}"
-        )
+        raise ShardError(f"{path}: expected format version {FORMAT_VERSION}, found {version!r}. {_REMEDY}")
     try:
         return ProcessedData(
             folder=folder,
