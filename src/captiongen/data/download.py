@@ -17,7 +17,7 @@ from captiongen.errors import DownloadError
 
 #: Attempts in a row that bring no new byte before a download gives up.
 MAX_FRUITLESS_ATTEMPTS = 4
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 14  # what a cut line can lose, no more
 _TIMEOUT_SECONDS = (10, 30)  # to connect, between two bytes
 _LONGEST_WAIT_SECONDS = 60.0
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")

@@ -29,7 +29,7 @@ from captiongen.errors import SourceError, UsageError
 from captiongen.types import Split
 
 #: Goes up whenever the same seed gives other bytes.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 DEFAULT_NUM_IMAGES = 1600
 DEFAULT_SEED = 0
 MIN_NUM_IMAGES = 16  # smaller ones leave a split empty

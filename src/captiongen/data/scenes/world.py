@@ -120,7 +120,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             max_count=2,
         ),
         "car": Kind(
-            0.28, ("red", "blue", "green", "yellow", "black", "white"), _on(LAND, "parked", "driving"), max_count=2
+            0.28, ("red", "blue", "green", "yellow", "black", "white"), _on(LAND, "parked", "driving"), max_count=1
         ),
         "boat": Kind(0.42, ("red", "blue", "green", "white", "brown"), _on(_WATER, "sailing", "floating")),
         "kite": Kind(0.3, _BRIGHT, {**_on(LAND, "flying"), **_on(_WATER, "flying")}),
