@@ -1,5 +1,6 @@
 """Tiny but real: a captioner, a processed data folder and pictures that tests build in a moment."""
 
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 from PIL import Image
 
 import captiongen
+from captiongen.data.images import Preprocessing
+from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_index, write_shards
 from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import save_captioner
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
@@ -84,3 +87,34 @@ def tiny_model_folder(folder: Path, *, seed: int = 0) -> Path:
         },
     )
     return folder
+
+
+def tiny_processed(folder: Path, *, repeats: int = 2) -> Path:
+    """A processed data folder: every colour and thing, `repeats` pictures of each in train, one in dev and in test."""
+    preprocessing = Preprocessing(image_size_px=IMAGE_SIZE_PX, resize="squash")
+    rows = [
+        ShardRow(
+            image_id=f"{split}-{colour}-{thing}-{number}",
+            split=split,
+            image_png=encoded(tiny_picture(colour, thing, seed=hash_seed(split, colour, thing, number))),
+            captions=tiny_captions(colour, thing),
+        )
+        for split, num_pictures in (("train", repeats), ("dev", 1), ("test", 1))
+        for colour in COLOURS
+        for thing in THINGS
+        for number in range(num_pictures)
+    ]
+    rows.sort(key=lambda row: row.image_id)
+    counts = write_shards(rows, folder / "shards", images_per_shard=8)
+    hashes = {
+        split: split_hash({row.image_id: row.captions for row in rows if row.split == split})
+        for split in ("train", "dev", "test")
+    }
+    tiny_tokenizer().save(folder / "tokenizer.json")
+    write_index(ProcessedData(folder, "tiny", preprocessing, counts, hashes, "0" * 64))
+    return folder
+
+
+def hash_seed(*parts: object) -> int:
+    """A seed that is the same in every process."""
+    return zlib.crc32(repr(parts).encode())

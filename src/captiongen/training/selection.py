@@ -58,7 +58,7 @@ class DevSelector:
         starts = range(0, len(self._references), self._batch_size)
         for start in tqdm(starts, desc="dev captions", unit="batch", leave=False, disable=None):
             end = min(start + self._batch_size, len(self._references))
-            batch = torch.from_numpy(np.ascontiguousarray(self._entries[start:end])).to(device)
+            batch = torch.from_numpy(np.array(self._entries[start:end])).to(device)
             features = batch.float() if self._is_features else captioner.encoder(batch.permute(0, 3, 1, 2))
             captions += [
                 self._tokenizer.decode(nbest[0].tokens) for nbest in search(captioner.decoder, features, self._decode)

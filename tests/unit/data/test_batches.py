@@ -1,0 +1,86 @@
+"""Training batches: every image once, repeatable, and captions that fit the picture."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from captiongen.data.batches import TrainingSet, encode_captions, epoch_batches, pad
+from captiongen.params import AugmentationParams
+from tests.tiny import tiny_tokenizer
+
+PLAIN = AugmentationParams()
+
+
+def training_set(num_images: int, *, side: int = 8) -> TrainingSet:
+    pictures = np.zeros((num_images, side, side, 3), dtype=np.uint8)
+    pictures[:, :, 0, 0] = 255  # the left column is red
+    pictures[:, 0, 0, 1] = np.arange(num_images)  # and knows its number
+    return TrainingSet(
+        image_ids=[str(number) for number in range(num_images)],
+        entries=pictures,
+        tokens=[[[1, 10, 2], [1, 11, 12, 2]]] * num_images,
+        mirrored_tokens=[[[1, 20, 2], [1, 21, 22, 2]]] * num_images,
+        is_features=False,
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(num_images=st.integers(1, 23), batch_size=st.integers(1, 9), epoch=st.integers(1, 5))
+def test_an_epoch_shows_every_image_once(num_images, batch_size, epoch):
+    """No image is left out or repeated, whatever the batch size."""
+    batches = list(
+        epoch_batches(training_set(num_images), batch_size=batch_size, augmentation=PLAIN, seed=1, epoch=epoch)
+    )
+    shown = sorted(position for batch in batches for position in batch.positions)
+    assert shown == list(range(num_images))
+    for batch in batches:
+        assert batch.inputs[:, 1, 0, 0].tolist() == list(batch.positions)
+
+
+def test_epochs_differ_and_repeat_by_seed():
+    """The order changes with the epoch and the seed, and only with them."""
+
+    def order(seed, epoch):
+        batches = epoch_batches(training_set(40), batch_size=8, augmentation=PLAIN, seed=seed, epoch=epoch)
+        return [position for batch in batches for position in batch.positions]
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_a_mirrored_picture_gets_the_mirrored_captions():
+    """Where the red left column moved to the right, the tokens are those of the mirrored captions."""
+    [batch] = epoch_batches(
+        training_set(60), batch_size=60, augmentation=AugmentationParams(mirror=True), seed=0, epoch=1
+    )
+    is_mirrored = batch.inputs[:, 0, 4, -1] == 255
+    assert 0 < int(is_mirrored.sum()) < 60
+    for mirrored, tokens in zip(is_mirrored.tolist(), batch.tokens[:, 0, 1].tolist(), strict=True):
+        assert tokens == (20 if mirrored else 10)
+
+
+@pytest.mark.parametrize("augmentation", [AugmentationParams(min_crop_area=0.5), AugmentationParams(colour=0.4)])
+def test_augmentation_changes_pixels_and_keeps_shape_and_range(augmentation):
+    """Crops and colours leave uint8 pictures of the same size that differ from the originals."""
+    data = training_set(12, side=16)
+    [batch] = epoch_batches(data, batch_size=12, augmentation=augmentation, seed=0, epoch=1)
+    assert batch.inputs.shape == (12, 3, 16, 16)
+    assert str(batch.inputs.dtype) == "torch.uint8"
+    assert (batch.inputs.permute(0, 2, 3, 1).numpy() != data.entries[list(batch.positions)]).any()
+
+
+def test_captions_are_encoded_shortest_first_and_cut():
+    """Each image's captions are in the order of their lengths, at most max_tokens after the begin token."""
+    tokenizer = tiny_tokenizer()
+    [encoded] = encode_captions([["A red ball in the dark is red .", "A ball"]], tokenizer, max_tokens=4)
+    assert [len(tokens) for tokens in encoded] == [4, 5]
+    assert encoded[0][-1] == tokenizer.eos_id
+    assert encoded[1][-1] != tokenizer.eos_id
+
+
+def test_short_lists_are_padded_with_empty_rows():
+    """Images with fewer captions than others get rows of padding."""
+    padded = pad([[[1, 5, 2]], [[1, 2], [1, 6, 7, 2]]], 0)
+    assert padded.tolist() == [[[1, 5, 2, 0], [0, 0, 0, 0]], [[1, 2, 0, 0], [1, 6, 7, 2]]]

@@ -1,0 +1,156 @@
+"""The stage `train`, whole, on tiny data."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from captiongen.data.shards import open_processed, write_index
+from captiongen.errors import DataError, TrainingError
+from captiongen.inference import CaptionEngine
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams, OptimisationParams, TrainParams
+from captiongen.ports import NullTracker
+from captiongen.stages.train import train
+from tests.tiny import tiny_processed
+
+
+def params(training: str = "finetuned", *, num_epochs: int = 2) -> TrainParams:
+    return TrainParams(
+        encoder=EncoderParams(name="test_convnext", output_stride=16, training=training),
+        decoder=DecoderParams(width=32, num_layers=1, num_heads=2),
+        optimisation=OptimisationParams(num_epochs=num_epochs, batch_size=8),
+        decode=DecodeParams(num_beams=2, max_tokens=12),
+    )
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    return tiny_processed(tmp_path_factory.mktemp("processed"))
+
+
+def run(options, data_folder, folder, **changes):
+    return train(
+        options,
+        data_folder=data_folder,
+        out_folder=folder / "captioner",
+        report_folder=folder / "reports",
+        state_folder=folder / "state",
+        **changes,
+    )
+
+
+class RecordingTracker(NullTracker):
+    def __init__(self):
+        self.tags, self.metrics, self.params = {}, [], {}
+
+    def log_tags(self, tags):
+        self.tags |= tags
+
+    def log_metrics(self, metrics, *, step):
+        self.metrics.append((step, dict(metrics)))
+
+    def log_params(self, params):
+        self.params |= params
+
+
+@pytest.mark.parametrize("training", ["finetuned", "frozen"])
+def test_a_trained_captioner_captions(tmp_path, data_folder, training):
+    """The folder that training leaves loads and captions; reports and tracker tell how it went."""
+    tracker = RecordingTracker()
+    result = run(params(training), data_folder, tmp_path, tracker=tracker)
+    engine = CaptionEngine.load(tmp_path / "captioner")
+    data = open_processed(data_folder)
+    assert engine.manifest == result.manifest
+    assert engine.manifest.data_hash == data.data_hash
+    assert engine.manifest.preprocessing == data.preprocessing
+    assert tracker.tags["captiongen.model_sha256"] == result.manifest.weights_sha256
+    assert tracker.params["train.encoder.training"] == training
+    assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [2, 4]
+    summary = json.loads((tmp_path / "reports" / "train.json").read_text())
+    assert summary["dev_cider"] == result.manifest.dev_cider
+    curves = (tmp_path / "reports" / "curves.csv").read_text().splitlines()
+    assert curves[0] == "epoch,train_loss,learning_rate,dev_cider"
+    assert len(curves) == 3
+
+
+def test_training_again_gives_the_same_bytes(tmp_path, data_folder):
+    """Two trainings with the same params and data write the same files, so DVC sees one model."""
+    outputs = []
+    for name in ("one", "two"):
+        run(params(), data_folder, tmp_path / name)
+        folder = tmp_path / name
+        outputs.append(
+            {path.name: path.read_bytes() for part in ("captioner", "reports") for path in (folder / part).iterdir()}
+        )
+    assert outputs[0] == outputs[1]
+
+
+def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder):
+    """With `training: frozen` the encoder of the trained model is the one it began with."""
+    import torch
+
+    from captiongen.model.captioner import build_captioner
+    from captiongen.model.checkpoint import load_captioner
+
+    options = params("frozen")
+    run(options, data_folder, tmp_path)
+    trained = load_captioner(tmp_path / "captioner")
+    torch.manual_seed(options.seed)
+    fresh = build_captioner(
+        options.encoder,
+        options.decoder,
+        image_size_px=64,
+        vocabulary_size=trained.tokenizer.vocabulary_size,
+        max_tokens=12,
+    )
+    for name, tensor in fresh.encoder.state_dict().items():
+        assert torch.equal(tensor, trained.captioner.encoder.state_dict()[name]), name
+
+
+def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder):
+    """While one process trains in a state folder, another one is turned away with the first one's pid."""
+    state = tmp_path / "state"
+    state.mkdir()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
+            "sys.stdin.read()",
+            str(state / "trainer.lock"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline().strip() == "held"
+        (state / "trainer.pid").write_text(str(holder.pid))
+        with pytest.raises(TrainingError, match=rf"Another trainer \(pid {holder.pid}\)"):
+            run(params(), data_folder, tmp_path)
+    finally:
+        holder.communicate("")
+
+
+def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder):
+    """A pid file that a killed trainer left behind does not stop the next one."""
+    state = tmp_path / "state"
+    state.mkdir()
+    FileLock(state / "trainer.lock").acquire().lock.release(force=True)
+    (state / "trainer.pid").write_text(str(os.getpid()))
+    run(params(num_epochs=1), data_folder, tmp_path)
+    assert not (state / "trainer.pid").exists()
+
+
+def test_an_empty_dev_split_is_refused(tmp_path):
+    """Without dev images no epoch could be chosen, so nothing is trained."""
+    folder = tiny_processed(tmp_path / "processed")
+    data = open_processed(folder)
+    from dataclasses import replace
+
+    write_index(replace(data, counts={"train": data.counts["train"]}))
+    with pytest.raises(DataError, match="expected images in split dev, found none"):
+        run(params(), folder, tmp_path)

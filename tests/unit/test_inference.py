@@ -1,0 +1,136 @@
+"""The one path from image to caption."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from captiongen.errors import UsageError
+from captiongen.inference import CachedNextToken, CaptionEngine
+from captiongen.model.checkpoint import load_captioner
+from captiongen.params import DecodeParams
+from tests.tiny import COLOURS, tiny_model_folder, tiny_picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_model_folder(tmp_path_factory.mktemp("model") / "captioner", seed=1)
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    return CaptionEngine.load(folder)
+
+
+@pytest.fixture
+def pictures():
+    return [tiny_picture(colour, seed=number, size=(80 + number, 64)) for number, colour in enumerate(COLOURS)]
+
+
+def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(engine, pictures):
+    """Batch and order change no caption."""
+    alone = [engine.caption([picture])[0] for picture in pictures]
+    together = engine.caption(pictures)
+    backwards = engine.caption(pictures[::-1])[::-1]
+    captions = [[one.caption for one in result.hypotheses] for result in alone]
+    assert [[one.caption for one in result.hypotheses] for result in together] == captions
+    assert [[one.caption for one in result.hypotheses] for result in backwards] == captions
+
+
+class Uncached(CachedNextToken):
+    """Reads each whole prefix again at every call."""
+
+    def __init__(self, decoder, features, forbidden):
+        super().__init__(decoder, features, forbidden)
+        self._start, self._prefixes = self._state, None
+
+    def __call__(self, tokens, parents):
+        if self._prefixes is None:
+            self._prefixes = tokens[:, :, None]
+        else:
+            index = parents[:, :, None].expand(-1, -1, self._prefixes.shape[-1])
+            self._prefixes = torch.cat([self._prefixes.gather(1, index), tokens[:, :, None]], dim=-1)
+        self._state = self._start
+        if self._prefixes.shape[-1] > 1:
+            _, self._state, _ = self._decoder.advance(self._start, self._prefixes[..., :-1])
+            parents = torch.arange(tokens.shape[1]).expand_as(tokens)
+        return super().__call__(self._prefixes[..., -1], parents)
+
+
+@torch.inference_mode()
+def test_cached_decoding_equals_uncached(folder):
+    """Keys and values kept between steps give the log-probabilities of reading every prefix anew."""
+    decoder = load_captioner(folder).captioner.decoder
+    generator = torch.Generator().manual_seed(0)
+    channels = decoder.bridge[0].normalized_shape[0]
+    features = torch.randn(3, channels, 4, 4, generator=generator)
+    cached, uncached = CachedNextToken(decoder, features, [0, 1, 3]), Uncached(decoder, features, [0, 1, 3])
+    tokens, parents = torch.ones(3, 1, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long)
+    for _ in range(8):
+        one, two = cached(tokens, parents), uncached(tokens, parents)
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+        parents = torch.randint(0, tokens.shape[1], (3, 4), generator=generator)
+        tokens = torch.randint(4, one.shape[-1], (3, 4), generator=generator)
+
+
+def test_words_carry_the_model_s_probabilities(engine, pictures):
+    """The product of the word probabilities and the end token is the caption's probability."""
+    for result in engine.caption(pictures, decode=DecodeParams(method="greedy", max_tokens=12)):
+        best = result.best
+        assert " ".join(word.word for word in best.words) == best.caption
+        total = float(np.sum(np.log([word.probability for word in best.words])))
+        if best.is_complete:
+            assert best.log_probability <= total + 1e-5
+        else:
+            assert best.log_probability == pytest.approx(total, abs=1e-4)
+
+
+def test_attention_has_one_map_per_word(engine, pictures):
+    """Each word's map over the feature grid sums to one, and asking for it changes no caption."""
+    plain = engine.caption(pictures)
+    for with_maps, without in zip(engine.caption(pictures, with_attention=True), plain, strict=True):
+        assert with_maps.hypotheses == without.hypotheses
+        assert with_maps.attention.shape == (len(with_maps.best.words), 4, 4)
+        np.testing.assert_allclose(with_maps.attention.sum(axis=(1, 2)), 1.0, atol=1e-4)
+
+
+def test_no_caption_is_empty_or_holds_a_special_token(engine, pictures):
+    """Unknown, padding and begin tokens are never written, and the first token is a word."""
+    for method in ("beam", "greedy", "sample"):
+        for result in engine.caption(pictures, decode=DecodeParams(method=method, max_tokens=12, num_beams=4)):
+            for one in result.hypotheses:
+                assert one.caption
+                assert "<" not in one.caption
+
+
+def test_the_n_best_list_is_ordered_and_distinct(engine, pictures):
+    """Alternatives come best first, without repeats."""
+    options = DecodeParams(num_beams=5, num_hypotheses=5, max_tokens=12)
+    for result in engine.caption(pictures, decode=options):
+        keys = [(not one.is_complete, -one.score) for one in result.hypotheses]
+        assert keys == sorted(keys)
+        assert len({one.caption for one in result.hypotheses}) == len(result.hypotheses)
+
+
+def test_captions_longer_than_the_model_can_write_are_refused(engine, pictures):
+    """Asking for more tokens than there are positions says how many there are."""
+    with pytest.raises(UsageError, match="at most 12 tokens"):
+        engine.caption(pictures, decode=engine.manifest.decode.model_copy(update={"max_tokens": 30}))
+
+
+def test_no_pictures_give_no_captions(engine):
+    """An empty batch is answered, not an error."""
+    assert engine.caption([]) == []
+
+
+def test_pictures_of_any_shape_are_captioned(engine):
+    """Tall, wide and tiny pictures are prepared to the model's square."""
+    shapes = [(640, 20), (20, 640), (3, 3)]
+    assert len(engine.caption([tiny_picture(size=shape) for shape in shapes])) == len(shapes)
+
+
+def test_results_can_be_compared(engine):
+    """The same picture gives equal values: nothing in a result is random or identity-based."""
+    [one], [two] = engine.caption([tiny_picture()]), engine.caption([tiny_picture()])
+    assert replace(one) == replace(two)
