@@ -8,10 +8,10 @@ from pathlib import Path
 import tiny
 
 from captiongen.data.captions_table import write_captions
-from captiongen.data.images import Preprocessing, prepare
+from captiongen.data.images import prepare
 from captiongen.data.shards import ProcessedData, ShardRow, encode_png, split_hash, write_index, write_shards
 from captiongen.metrics.report import score_captions, write_report
-from captiongen.types import CaptionedImage, Hypothesis, ImageScores, WordScore
+from captiongen.types import CaptionedImage, Hypothesis, ImageScores, Preprocessing, WordScore
 
 
 @dataclass(frozen=True, slots=True)

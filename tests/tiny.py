@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 import captiongen
-from captiongen.data.images import Preprocessing
 from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_index, write_shards
 from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import save_captioner
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.types import Preprocessing
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220), "yellow": (230, 210, 40)}
 THINGS = ("ball", "box")

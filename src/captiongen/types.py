@@ -15,6 +15,19 @@ ImageArray = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What happens to a picture before the model sees it; recorded in the model, so that serving repeats it.
+
+    Attributes:
+        image_size_px: side of the square.
+        resize: `squash` keeps the whole frame and loses the aspect ratio, `crop` keeps the centre square.
+    """
+
+    image_size_px: int
+    resize: Literal["squash", "crop"]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceItem:
     """One image as a data source lists it, before anything is read from the picture itself.
 

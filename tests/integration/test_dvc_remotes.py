@@ -9,8 +9,8 @@ import pytest
 from dvc.cli import main
 
 from captiongen.adapters.dvc_data import DvcData
-from captiongen.data.files import sha256_of_file
 from captiongen.data.scenes.dataset import render_scenes
+from captiongen.files import sha256_of_file
 
 _BUCKET = "captions"
 Dvc = Callable[..., int]

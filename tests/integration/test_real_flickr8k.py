@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from captiongen.data.images import Preprocessing, decode_image, prepare
+from captiongen.data.images import decode_image, prepare
 from captiongen.data.sources import Source, open_source
 from captiongen.params import IngestParams, TokenizerParams
 from captiongen.text.normalise import normalise_caption
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.types import Preprocessing
 
 pytestmark = pytest.mark.real_data
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from captiongen.data.files import atomic_folder
+from captiongen.files import atomic_folder
 from captiongen.types import Finding, ValidationReport
 
 _STYLE = """

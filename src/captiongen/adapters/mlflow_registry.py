@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 import captiongen
 from captiongen.adapters.mlflow_store import open_client, state_folder, translated_errors
-from captiongen.data.files import atomic_folder
 from captiongen.errors import ServiceError, UsageError
+from captiongen.files import atomic_folder
 from captiongen.types import Lineage
 
 if TYPE_CHECKING:

@@ -92,7 +92,7 @@ def _check_bento(card: dict[str, Any] | None, version: "RegisteredVersion", layo
 
 
 def _check_weights(registry: "ModelRegistry", version: "RegisteredVersion") -> str:
-    from captiongen.data.files import sha256_of_file
+    from captiongen.files import sha256_of_file
 
     expected = version.lineage.model_sha256
     try:

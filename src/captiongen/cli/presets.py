@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from captiongen.data.files import write_atomically
 from captiongen.errors import ParamsError
+from captiongen.files import write_atomically
 from captiongen.params import load_params, parse_params
 
 PRESETS = ("scenes", "flickr8k")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from captiongen.data.files import sync_folder
+from captiongen.files import sync_folder
 from captiongen.errors import DownloadError
 
 # The first time that zip can hold: archives must not differ by the day they were made.

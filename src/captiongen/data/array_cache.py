@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from captiongen.data.files import atomic_folder
+from captiongen.files import atomic_folder
 
 #: One block of consecutive entries, (n, ...).
 Block = npt.NDArray[np.generic]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.data.files import write_atomically
+from captiongen.files import write_atomically
 from captiongen.errors import ShardError
 from captiongen.types import CaptionedImage, Hypothesis, WordScore
 

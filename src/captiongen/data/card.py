@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from captiongen.data import card_plots
-from captiongen.data.files import write_atomically
+from captiongen.files import write_atomically
 from captiongen.data.shards import ProcessedData
 from captiongen.params import TokenizerParams
 from captiongen.text.normalise import normalise_caption

@@ -12,7 +12,7 @@ import requests
 from tqdm import tqdm
 
 from captiongen.data.archives import check_archive
-from captiongen.data.files import sync_folder
+from captiongen.files import sync_folder
 from captiongen.errors import DownloadError
 
 #: Attempts in a row that bring no new byte before a download gives up.

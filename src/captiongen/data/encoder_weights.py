@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from captiongen.data.files import sha256_of_file, sync_folder
+from captiongen.files import sha256_of_file, sync_folder
 from captiongen.errors import EncoderError, UsageError
 
 

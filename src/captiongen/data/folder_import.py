@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captiongen.data.archives import list_members, stored_archive
-from captiongen.data.files import atomic_folder
+from captiongen.files import atomic_folder
 from captiongen.data.folder_format import FolderFormat, picture_files
 from captiongen.errors import SourceError
 

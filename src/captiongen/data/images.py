@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from captiongen.errors import ImageDecodeError
-from captiongen.types import ImageArray
+from captiongen.types import ImageArray, Preprocessing
 
 #: Pillow reads many more formats; each is attack surface, and EPS even starts an interpreter.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
@@ -28,19 +28,6 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """What happens to a picture before the model sees it; recorded in the model, so that serving repeats it.
-
-    Attributes:
-        image_size_px: side of the square.
-        resize: `squash` keeps the whole frame and loses the aspect ratio, `crop` keeps the centre square.
-    """
-
-    image_size_px: int
-    resize: Literal["squash", "crop"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.data.files import write_atomically
+from captiongen.files import write_atomically
 from captiongen.errors import DataError
 from captiongen.types import Rejection, Split
 

@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from captiongen.data.files import write_atomically
-from captiongen.data.images import Preprocessing
+from captiongen.files import write_atomically
 from captiongen.errors import ShardError
-from captiongen.types import Captions, ImageArray, Split
+from captiongen.types import Captions, ImageArray, Preprocessing, Split
 
 FORMAT_VERSION = 1
 SHARD_SCHEMA = pa.schema(

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from captiongen.data.files import write_atomically
+from captiongen.files import write_atomically
 from captiongen.errors import DataError
 from captiongen.types import Finding, ValidationReport
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from captiongen.data.files import write_atomically
 from captiongen.errors import DataError
+from captiongen.files import write_atomically
 from captiongen.metrics.baselines import TokenisedHypotheses, TokenisedReferences, constant_captions, leave_one_out
 from captiongen.metrics.bleu import BleuReferences, bleu_from_statistics, bleu_statistics
 from captiongen.metrics.cider import CiderScorer

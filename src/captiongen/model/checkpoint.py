@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from captiongen.data.files import atomic_folder, sha256_of_file
-from captiongen.data.images import Preprocessing
 from captiongen.errors import CheckpointError
+from captiongen.files import atomic_folder, sha256_of_file
 from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import Split
+from captiongen.types import Preprocessing, Split
 
 WEIGHTS_FILE, TOKENIZER_FILE, MANIFEST_FILE = "model.safetensors", "tokenizer.json", "manifest.json"
 

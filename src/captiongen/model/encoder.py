@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captiongen.data.files import sha256_of_file
 from captiongen.errors import EncoderError
+from captiongen.files import sha256_of_file
 from captiongen.params import EncoderParams
 
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from captiongen.data.files import sha256_of_file
 from captiongen.errors import CheckpointError
+from captiongen.files import sha256_of_file
 from captiongen.types import Lineage
 
 RELEASE_FILE = "release.json"

@@ -1,12 +1,11 @@
 """What `POST /caption` answers, as pydantic models: they check, serialise and document it."""
 
-from collections.abc import Sequence
 from typing import Self
 
 from pydantic import BaseModel
 
 from captiongen.model.release import Release
-from captiongen.types import CaptionResult, Hypothesis
+from captiongen.types import CaptionResult
 
 
 class Word(BaseModel):
@@ -17,7 +16,7 @@ class Word(BaseModel):
 
 
 class Alternative(BaseModel):
-    """One caption of the n-best list; `score` is the length-normalised log-probability it was ranked by."""
+    """A runner-up; `score` is the length-normalised log-probability it was ranked by."""
 
     caption: str
     score: float
@@ -49,41 +48,17 @@ class ModelCard(BaseModel):
         )
 
 
-class Captioned(BaseModel):
-    """What the model says of one picture; also what travels between the two services.
+class CaptionAnswer(BaseModel):
+    """The body of a successful `POST /caption`.
 
     Attributes:
         caption: the best caption.
-        score: its score.
+        score: the length-normalised log-probability that made it the best.
         is_complete: False when it was cut at the length limit.
         words: its words with their probabilities.
         alternatives: the runners-up, best first.
-        attention: (words, grid rows, grid columns), each map sums to 1; None unless asked for.
+        model: who answers.
     """
-
-    caption: str
-    score: float
-    is_complete: bool
-    words: list[Word]
-    alternatives: list[Alternative]
-    attention: list[list[list[float]]] | None = None
-
-    @classmethod
-    def of(cls, result: CaptionResult) -> Self:
-        """Describes a caption result."""
-        best, *others = result.hypotheses
-        return cls(
-            caption=best.caption,
-            score=best.score,
-            is_complete=best.is_complete,
-            words=[Word(word=one.word, probability=one.probability) for one in best.words],
-            alternatives=_alternatives(others),
-            attention=None if result.attention is None else result.attention.tolist(),
-        )
-
-
-class CaptionAnswer(BaseModel):
-    """The body of a successful `POST /caption`."""
 
     caption: str
     score: float
@@ -92,6 +67,15 @@ class CaptionAnswer(BaseModel):
     alternatives: list[Alternative]
     model: ModelCard
 
-
-def _alternatives(hypotheses: Sequence[Hypothesis]) -> list[Alternative]:
-    return [Alternative(caption=one.caption, score=one.score) for one in hypotheses]
+    @classmethod
+    def of(cls, result: CaptionResult, model: ModelCard) -> Self:
+        """Describes a caption result of a model."""
+        best, *others = result.hypotheses
+        return cls(
+            caption=best.caption,
+            score=best.score,
+            is_complete=best.is_complete,
+            words=[Word(word=one.word, probability=one.probability) for one in best.words],
+            alternatives=[Alternative(caption=one.caption, score=one.score) for one in others],
+            model=model,
+        )

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from captiongen.data.images import Preprocessing
+from captiongen.types import Preprocessing
 
 _SPOTLIGHT_SIDE_PX = 96  # the browser stretches it over the picture; attention has no finer detail than its grid
 _DARK = (12, 14, 28)

@@ -14,12 +14,12 @@ from gradio.data_classes import ImageData
 from PIL import Image
 from starlette.applications import Starlette
 
-from captiongen.data.images import Preprocessing
-from captiongen.serving.answer import Captioned, ModelCard
+from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import MAX_BODY_BYTES, Refused
 from captiongen.serving.result_view import WAITING, model_view, refusal_view, result_view
+from captiongen.types import CaptionResult, Preprocessing
 
-Explain = Callable[[bytes], Awaitable[tuple[Image.Image, Captioned]]]
+Explain = Callable[[bytes], Awaitable[tuple[Image.Image, CaptionResult]]]
 
 _KEEP_SECONDS = 600  # how long Gradio may keep an uploaded picture on disk
 _HEAD = """<div class="cg-head"><h1>CaptionGen</h1>
@@ -82,10 +82,10 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
         if data is None:
             return WAITING
         try:
-            picture, captioned = await explain(data)
+            picture, result = await explain(data)
         except Refused as refused:
             return refusal_view(refused.message)
-        return result_view(picture, captioned, preprocessing)
+        return result_view(picture, result, preprocessing)
 
     examples = example_pictures() if card.dataset == "scenes" else []
 
@@ -113,11 +113,11 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
                     elem_id="examples",
                 )
             with gradio.Column(scale=6, min_width=320):
-                result = gradio.HTML(WAITING, elem_id="result")
+                shown = gradio.HTML(WAITING, elem_id="result")
         gradio.HTML(model_view(card))
-        picture.change(show, picture, result, show_progress="minimal", api_visibility="private", concurrency_limit=8)
+        picture.change(show, picture, shown, show_progress="minimal", api_visibility="private", concurrency_limit=8)
         # The field itself is never an output: for that session Gradio would make a fresh one, without its guards.
-        gallery.select(show_example, None, result, show_progress="minimal", api_visibility="private")
+        gallery.select(show_example, None, shown, show_progress="minimal", api_visibility="private")
     return blocks
 
 

@@ -4,13 +4,14 @@ Choosing a word needs no request: each word is a radio button, each spotlight an
 sheet shows the one that belongs to the other.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 from PIL import Image
 
-from captiongen.data.images import Preprocessing
-from captiongen.serving.answer import Alternative, Captioned, ModelCard, Word
+from captiongen.serving.answer import ModelCard
 from captiongen.serving.attention import data_uri, seen_part, spotlight
+from captiongen.types import CaptionResult, Preprocessing, WordScore
 
 _PICTURE_SIDE_PX = 720
 
@@ -25,14 +26,15 @@ def refusal_view(message: str) -> str:
     return f'<div class="cg-refusal" role="alert">{escape(message)}</div>'
 
 
-def result_view(picture: Image.Image, captioned: Captioned, preprocessing: Preprocessing) -> str:
+def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
     """Shows a caption with its words, their probabilities and attention, and the runners-up."""
-    ending = "" if captioned.is_complete else " …"
+    best = result.best
+    ending = "" if best.is_complete else " …"
     parts = [
-        f'<p class="cg-caption">{escape(captioned.caption or "(no words)")}{ending}</p>',
-        _words(captioned.words),
-        _stage(picture, captioned, preprocessing),
-        _candidates(captioned),
+        f'<p class="cg-caption">{escape(best.caption or "(no words)")}{ending}</p>',
+        _words(best.words),
+        _stage(picture, result, preprocessing),
+        _candidates(result),
     ]
     return f'<div class="cg-result">{"".join(parts)}</div>'
 
@@ -50,7 +52,7 @@ def model_view(card: ModelCard) -> str:
     return f'<dl class="cg-model">{shown}</dl>'
 
 
-def _words(words: list[Word]) -> str:
+def _words(words: Sequence[WordScore]) -> str:
     """The words as radio buttons, coloured by probability, and the rules that tie each to its spotlight."""
     buttons, rules = [], []
     for index, one in enumerate(words):
@@ -66,27 +68,25 @@ def _words(words: list[Word]) -> str:
     return f'<style>{"".join(rules)}</style>{hint}<div class="cg-words" role="radiogroup">{"".join(buttons)}</div>'
 
 
-def _stage(picture: Image.Image, captioned: Captioned, preprocessing: Preprocessing) -> str:
+def _stage(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
     shown = picture.copy()
     shown.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
     left, top, width, height = (f"{100 * fraction:.2f}%" for fraction in seen_part(picture.size, preprocessing))
     place = f"left:{left};top:{top};width:{width};height:{height}"
     spotlights = "".join(
         f'<img class="cg-spotlight" data-word="{index}" style="{place}" src="{data_uri(spotlight(one))}" alt="">'
-        for index, one in enumerate(captioned.attention or ())
+        for index, one in enumerate(() if result.attention is None else result.attention)
     )
-    base = f'<img src="{data_uri(shown, format="JPEG")}" alt="{escape(captioned.caption, quote=True)}">'
+    base = f'<img src="{data_uri(shown, format="JPEG")}" alt="{escape(result.best.caption, quote=True)}">'
     return f'<div class="cg-stage">{base}{spotlights}</div>'
 
 
-def _candidates(captioned: Captioned) -> str:
+def _candidates(result: CaptionResult) -> str:
     """The n-best list with its scores, the chosen caption first."""
-    if not captioned.alternatives:
+    if len(result.hypotheses) == 1:
         return ""
-    chosen = Alternative(caption=captioned.caption, score=captioned.score)
     rows = "".join(
-        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>"
-        for one in (chosen, *captioned.alternatives)
+        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>" for one in result.hypotheses
     )
     explanation = "Log-probability of the whole caption, normalised by its length; higher is better."
     heading = f'<h3>Captions it weighed <small title="{explanation}">score</small></h3>'

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from captiongen.analysis.ranking import RankedCaption, rank_captions
 from captiongen.analysis.report import Card, embed_picture, render_page
 from captiongen.data.captions_table import read_captions, read_facts
-from captiongen.data.files import atomic_folder
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
 from captiongen.errors import DataError
+from captiongen.files import atomic_folder
 from captiongen.metrics.report import read_report
 from captiongen.params import AnalyseParams
 from captiongen.types import ImageArray, Split

@@ -15,11 +15,11 @@ import imagehash
 from tqdm import tqdm
 
 from captiongen.data.damage import seam_strength
-from captiongen.data.files import write_atomically
 from captiongen.data.images import ImageHeader, decode_image, read_header
 from captiongen.data.manifest import ManifestRow, write_manifest, write_quarantine
 from captiongen.data.sources import Source, open_source
 from captiongen.errors import DataError, ImageDecodeError, SourceError
+from captiongen.files import write_atomically
 from captiongen.params import IngestParams
 from captiongen.types import SPLITS, Rejection, SourceItem
 

@@ -13,8 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from captiongen.data.card import Sample, write_card
-from captiongen.data.files import atomic_folder
-from captiongen.data.images import Preprocessing, decode_image, prepare
+from captiongen.data.images import decode_image, prepare
 from captiongen.data.manifest import data_hash, read_manifest
 from captiongen.data.shards import (
     ProcessedData,
@@ -28,9 +27,10 @@ from captiongen.data.shards import (
 from captiongen.data.sources import Source, open_source
 from captiongen.data.validation_report import read_validation
 from captiongen.errors import DataError, ValidationFailed
+from captiongen.files import atomic_folder
 from captiongen.params import IngestParams, PreprocessParams
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import Split
+from captiongen.types import Preprocessing, Split
 
 _SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # Pictures in flight: bounds memory whatever the size of the data set.

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 import captiongen
 from captiongen.data.batches import TrainingSet, encode_captions
-from captiongen.data.files import write_atomically
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.errors import DataError, TrainingError
+from captiongen.files import write_atomically
 from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.model.checkpoint import CaptionerManifest, save_captioner
 from captiongen.params import TrainParams

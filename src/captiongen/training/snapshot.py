@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
-from captiongen.data.files import atomic_folder, sha256_of_file
+from captiongen.files import atomic_folder, sha256_of_file
 
 #: Two are kept: the newest may turn out to be damaged.
 NUM_KEPT = 2

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from captiongen.data.encoder_weights import import_weights
-from captiongen.data.files import sha256_of_file
+from captiongen.files import sha256_of_file
 from captiongen.errors import EncoderError, UsageError
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from PIL import ExifTags, Image
 
-from captiongen.data.images import FORMATS, Preprocessing, decode_image, prepare, read_header
+from captiongen.data.images import FORMATS, decode_image, prepare, read_header
 from captiongen.errors import ImageDecodeError
+from captiongen.types import Preprocessing
 from tests.datasets import encode, gradient
 
 # What has to be done to an upright picture to store it under each EXIF orientation.

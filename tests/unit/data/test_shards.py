@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from captiongen.data.images import Preprocessing
 from captiongen.data.shards import (
     ProcessedData,
     ShardRow,
@@ -25,7 +24,7 @@ from captiongen.data.shards import (
     write_shards,
 )
 from captiongen.errors import ShardError
-from captiongen.types import Split
+from captiongen.types import Preprocessing, Split
 
 _PIXELS = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint8)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from captiongen.data.files import sha256_of_file
 from captiongen.errors import EncoderError
+from captiongen.files import sha256_of_file
 from captiongen.model.encoder import build_encoder
 from captiongen.params import EncoderParams
 

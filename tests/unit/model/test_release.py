@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tiny import tiny_model_folder
 
-from captiongen.data.files import sha256_of_file
 from captiongen.errors import CheckpointError
+from captiongen.files import sha256_of_file
 from captiongen.model.release import RELEASE_FILE, Release, read_release
 from captiongen.types import Lineage
 

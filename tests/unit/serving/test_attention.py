@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captiongen.data.images import Preprocessing
 from captiongen.serving.attention import data_uri, seen_part, spotlight
+from captiongen.types import Preprocessing
 
 
 def darkness(attention: list[list[float]]) -> np.ndarray:

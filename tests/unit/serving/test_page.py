@@ -5,26 +5,25 @@ from typing import Any
 
 import anyio
 import gradio
+import numpy as np
 import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
 
-from captiongen.data.images import Preprocessing
 from captiongen.serving import page
-from captiongen.serving.answer import Captioned, ModelCard, Word
+from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import BadUpload
 from captiongen.serving.uploads import decode_upload
+from captiongen.types import CaptionResult, Hypothesis, Preprocessing, WordScore
 
 
-async def explain(data: bytes) -> tuple[Image.Image, Captioned]:
+async def explain(data: bytes) -> tuple[Image.Image, CaptionResult]:
     """A fake model that calls every picture a thing."""
-    word = Word(word="thing", probability=0.5)
-    return Image.new("RGB", (8, 8)), Captioned(
-        caption="thing", score=-1.0, is_complete=True, words=[word], alternatives=[], attention=[[[1.0, 0.0]]]
-    )
+    thing = Hypothesis("thing", (WordScore("thing", 0.5),), log_probability=-1.0, score=-1.0)
+    return Image.new("RGB", (8, 8)), CaptionResult((thing,), np.ones((1, 1, 2), dtype=np.float32))
 
 
-async def refuse(data: bytes) -> tuple[Image.Image, Captioned]:
+async def refuse(data: bytes) -> tuple[Image.Image, CaptionResult]:
     raise BadUpload("cut off")
 
 

@@ -2,24 +2,20 @@
 
 import re
 
+import numpy as np
 from tiny import tiny_picture
 
-from captiongen.data.images import Preprocessing
-from captiongen.serving.answer import Alternative, Captioned, ModelCard, Word
+from captiongen.serving.answer import ModelCard
 from captiongen.serving.result_view import model_view, refusal_view, result_view
+from captiongen.types import CaptionResult, Hypothesis, Preprocessing, WordScore
 
 SQUASH = Preprocessing(image_size_px=64, resize="squash")
 
 
-def captioned(*words: str, is_complete: bool = True) -> Captioned:
-    return Captioned(
-        caption=" ".join(words),
-        score=-0.5,
-        is_complete=is_complete,
-        words=[Word(word=word, probability=0.875) for word in words],
-        alternatives=[Alternative(caption="another one", score=-1.25)],
-        attention=[[[0.5, 0.5], [0.0, 0.0]] for _ in words],
-    )
+def captioned(*words: str, is_complete: bool = True) -> CaptionResult:
+    best = Hypothesis(" ".join(words), tuple(WordScore(word, 0.875) for word in words), -2.0, -0.5, is_complete)
+    other = Hypothesis("another one", (), -5.0, -1.25)
+    return CaptionResult((best, other), np.full((len(words), 2, 2), 0.25, dtype=np.float32))
 
 
 def test_every_word_has_its_button_probability_and_spotlight() -> None:

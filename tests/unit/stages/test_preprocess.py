@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from captiongen.data.images import Preprocessing, decode_image, prepare
+from captiongen.data.images import decode_image, prepare
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed, split_hash
 from captiongen.data.validation_report import write_validation
 from captiongen.errors import DataError, ValidationFailed
@@ -14,7 +14,7 @@ from captiongen.params import IngestParams, PreprocessParams, TableParams, Token
 from captiongen.stages.ingest import ingest
 from captiongen.stages.preprocess import preprocess
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import Finding, ValidationReport
+from captiongen.types import Finding, Preprocessing, ValidationReport
 from tests.datasets import encode, gradient, write_table_dataset
 
 _INGEST = IngestParams(source="table", path="", name="mine & <yours>", table=TableParams(split_column="split"))

@@ -118,8 +118,8 @@ def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder):
         [
             sys.executable,
             "-c",
-            "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
-            "sys.stdin.read()",
+            "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); "
+            "print('held', flush=True); sys.stdin.read()",
             str(state / "trainer.lock"),
         ],
         stdin=subprocess.PIPE,

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from captiongen.data.archives import stored_archive
-from captiongen.data.files import atomic_folder
+from captiongen.files import atomic_folder
 from captiongen.data.scenes.compose import compose_scene
 from captiongen.data.scenes.language import describe_scene
 from captiongen.data.scenes.render import SIZE_PX, draw_scene

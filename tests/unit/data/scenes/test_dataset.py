@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captiongen.data.files import sha256_of_file
+from captiongen.files import sha256_of_file
 from captiongen.data.scenes.dataset import (
     IMAGES_ARCHIVE,
     ScenesIndex,
