@@ -5,15 +5,15 @@ import importlib.metadata
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
+from captiongen.cli.health_check import Check
 from captiongen.cli.layout import Layout
+from captiongen.cli.tool_health import examine_tools
 from captiongen.errors import ParamsError
-from captiongen.params import Params, load_params
+from captiongen.files import sha256_of_file
+from captiongen.params import Params, ReleaseParams, load_params
 
 #: What a whole run keeps on disk, and what training holds in memory; GB.
 NEEDED_DISK_GB = 2.0
@@ -22,37 +22,20 @@ PORTS = {"service and page": 3000, "MLflow": 5000, "Prefect": 4200}
 VENDORS = ("torch", "torchvision", "timm", "dvc", "mlflow", "prefect", "great_expectations", "bentoml", "gradio")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at.
-
-    Attributes:
-        name: what was looked at.
-        state: `ok`; `optional` where something works less well without it; `missing` where nothing runs without it.
-        found: what is there.
-        remedy: what to do, "" when ok.
-    """
-
-    name: str
-    state: Literal["ok", "optional", "missing"]
-    found: str
-    remedy: str = ""
-
-
-def examine(layout: Layout) -> Iterator[Check]:
-    """Yields every check of the project in `layout`, quick ones first."""
+def examine(layout: Layout, *, ask_hub: bool = False) -> Iterator[Check]:
+    """Yields every check of the project in `layout`; only with `ask_hub` is the model hub asked for weights."""
     yield _python()
     yield _packages()
     yield _torch()
     yield _disk(layout)
     yield _memory()
-    yield _git(layout)
     params, check = _params(layout)
     yield check
     if params is not None:
         yield _data(layout, params)
-        yield _encoder_weights(layout, params)
+        yield _encoder_weights(layout, params, ask_hub=ask_hub)
     yield _model(layout)
+    yield from examine_tools(layout, params.release.model_name if params else ReleaseParams().model_name)
     yield from _ports()
     yield _program("java", "METEOR beside the other metrics", "install a Java runtime, 11 or newer")
     yield _browser()
@@ -66,15 +49,27 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    versions, absent = [], []
-    for name in VENDORS:
+    from packaging.requirements import Requirement
+
+    absent, unfit, count = [], [], 0
+    for requirement in map(Requirement, importlib.metadata.requires("captiongen") or []):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        count += 1
         try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
+            version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            absent.append(name)
-    if absent:
-        return Check("packages", "missing", "without " + ", ".join(absent), "run `make venv`")
-    return Check("packages", "ok", ", ".join(versions))
+            absent.append(requirement.name)
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            unfit.append(f"{requirement.name} {version} (needs {requirement.specifier})")
+    if absent or unfit:
+        found = "; ".join(
+            [f"without {', '.join(absent)}"] * bool(absent) + [f"unfit: {', '.join(unfit)}"] * bool(unfit)
+        )
+        return Check("packages", "missing", found, "run `make venv`, which installs the tested set")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VENDORS)
+    return Check("packages", "ok", f"all {count} in versions that fit, among them {versions}")
 
 
 def _torch() -> Check:
@@ -84,8 +79,12 @@ def _torch() -> Check:
         importlib.import_module("torchvision")
     except (ImportError, OSError, RuntimeError) as error:
         return Check("torch", "missing", f"does not import: {error}", "remove .venv and run `make venv`")
-    device = f"CUDA ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "CPU"
-    return Check("torch", "ok", f"computes on {device} with {torch.get_num_threads()} threads")
+    from captiongen.training.precision import has_native_bf16
+
+    has_cuda = torch.cuda.is_available()
+    device = f"CUDA ({torch.cuda.get_device_name()})" if has_cuda else "CPU"
+    precision = "bf16" if has_native_bf16(torch.device("cuda" if has_cuda else "cpu")) else "fp32, without native bf16"
+    return Check("torch", "ok", f"computes on {device} with {torch.get_num_threads()} threads in {precision}")
 
 
 def _disk(layout: Layout) -> Check:
@@ -106,16 +105,6 @@ def _memory() -> Check:
     return Check("memory", "optional", found, f"training wants about {NEEDED_MEMORY_GB:.0f} GB: lower train batch_size")
 
 
-def _git(layout: Layout) -> Check:
-    if shutil.which("git") is None:
-        return Check("git", "missing", "no git on PATH", "install git: DVC and the lineage of a model need it")
-    command = ["git", "-C", str(layout.root), "rev-parse", "--short", "HEAD"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode != 0:
-        return Check("git", "missing", "this folder is no git repository with a commit", "clone the project with git")
-    return Check("git", "ok", f"commit {process.stdout.strip()}")
-
-
 def _params(layout: Layout) -> tuple[Params | None, Check]:
     try:
         params = load_params(layout.params)
@@ -127,23 +116,42 @@ def _params(layout: Layout) -> tuple[Params | None, Check]:
 def _data(layout: Layout, params: Params) -> Check:
     folder = layout.root / params.ingest.path
     if folder.is_dir() and any(folder.iterdir()):
-        return Check("data", "ok", params.ingest.path)
+        if folder.with_name(f"{folder.name}.dvc").is_file():
+            return Check("data", "ok", f"{params.ingest.path}, tracked by DVC")
+        remedy = f"run `dvc add {params.ingest.path}`, so that a model's lineage names its data"
+        return Check("data", "optional", f"{params.ingest.path}, not tracked by DVC", remedy)
     remedy = f"run `captiongen fetch {params.ingest.source}`, or `dvc pull` where the team has a remote"
     if params.ingest.source not in ("scenes", "flickr8k"):
         remedy = "run `captiongen use PATH` with the folder of your data"
     return Check("data", "optional", f"{params.ingest.path} is empty or not there", remedy)
 
 
-def _encoder_weights(layout: Layout, params: Params) -> Check:
-    weights = params.train.encoder.weights
-    if weights == "none":
+def _encoder_weights(layout: Layout, params: Params, *, ask_hub: bool) -> Check:
+    encoder = params.train.encoder
+    if encoder.weights == "none":
         return Check("encoder weights", "ok", "none needed: trained from random ones")
-    if weights == "hub":
-        return Check("encoder weights", "ok", "from the model hub, fetched by the first training")
-    if (layout.root / weights).is_file():
-        return Check("encoder weights", "ok", weights)
-    remedy = "put the safetensors file there, or correct train.encoder.weights in params.yaml"
-    return Check("encoder weights", "missing", f"{weights} is not there", remedy)
+    if encoder.weights == "hub":
+        return _hub(encoder.name) if ask_hub else Check("encoder weights", "ok", "the first training fetches them")
+    path = layout.root / encoder.weights
+    if not path.is_file():
+        remedy = "put the safetensors file there, or correct train.encoder.weights in params.yaml"
+        return Check("encoder weights", "missing", f"{encoder.weights} is not there", remedy)
+    if encoder.weights_sha256 and (found := sha256_of_file(path)) != encoder.weights_sha256:
+        remedy = "fetch the file again, or correct train.encoder.weights_sha256 in params.yaml"
+        return Check("encoder weights", "missing", f"{encoder.weights} is another file, sha256 {found}", remedy)
+    return Check("encoder weights", "ok", encoder.weights)
+
+
+def _hub(name: str) -> Check:
+    import requests
+
+    url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/timm/{name}/resolve/main/model.safetensors"
+    try:
+        requests.head(url, timeout=10, allow_redirects=True).raise_for_status()
+    except requests.RequestException as error:
+        remedy = "put a safetensors file beside the data and name its path in train.encoder.weights"
+        return Check("encoder weights", "missing", f"the model hub does not give {name}: {error}", remedy)
+    return Check("encoder weights", "ok", f"the model hub has {name}")
 
 
 def _model(layout: Layout) -> Check:
