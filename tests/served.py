@@ -1,11 +1,11 @@
-"""A real `bentoml serve` for tests: its own process group, a free port of 127.0.0.1, its output kept."""
+"""A real `bentoml serve` for tests: a free port of 127.0.0.1, its output kept."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,10 +28,9 @@ class ServedProcess:
                 env={**os.environ, "BENTOML_HOME": str(bentoml_home), "BENTOML_DO_NOT_TRACK": "True"},
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
 
-    def wait_until_ready(self, *, seconds: float = 150.0) -> None:
+    def wait_until_ready(self, *, seconds: float = 240.0) -> None:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             assert self.process.poll() is None, self.output()
@@ -51,12 +50,22 @@ class ServedProcess:
         tree = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         return sum(process.memory_info().rss for process in tree)
 
-    def terminate(self, *, seconds: float = 30.0) -> int:
+    def terminate(self, *, seconds: float = 120.0) -> int:
         """SIGTERM to the server alone, as a process manager sends it; returns the exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends the server and its workers, which lead process groups of their own."""
+        if self.process.poll() is not None:
+            return
+        workers = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
             self.process.wait()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from captiongen.types import JsonObject, Lineage
 
 _BENTOFILE = "bentofile.yaml"
 _MODEL_FILES = ("model.safetensors", "tokenizer.json", "manifest.json")
-_START_SECONDS = 120.0  # two cores that also train need half of it
+_START_SECONDS = 180.0  # two cores that also train need half of it
 _STOP_SECONDS = 20.0
 _REQUEST_SECONDS = 60.0
 
@@ -179,7 +178,8 @@ def _served(bento_tag: str, project: Path) -> Iterator[str]:
             env={**os.environ, "BENTOML_HOME": str(home)},
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            text=True,
+            start_new_session=True,  # Ctrl-C is ours to handle
         )
         try:
             _wait_until_ready(process, url, Path(log.name))
@@ -188,7 +188,7 @@ def _served(bento_tag: str, project: Path) -> Iterator[str]:
             _stop(process)
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def _wait_until_ready(process: "subprocess.Popen[str]", url: str, log: Path) -> None:
     give_up = time.monotonic() + _START_SECONDS
     while time.monotonic() < give_up and process.poll() is None:
         try:
@@ -202,16 +202,22 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -
     raise ServiceError(f"The service {ended} after at most {_START_SECONDS:.0f} s. It said last:\n{said}")
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the server and its workers, which are in its process group."""
-    for name in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, name)
-            process.wait(_STOP_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _stop(process: "subprocess.Popen[str]") -> None:
+    """Ends the server and its workers, which it started in process groups of their own."""
+    import psutil
+
+    if process.poll() is not None:
+        return
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
 
 
 def _free_port() -> int:

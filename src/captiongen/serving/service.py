@@ -1,7 +1,7 @@
 """The HTTP service: `POST /caption`, the page at `/`, and /healthz, /readyz and /metrics as BentoML has them.
 
-bentoml serve captiongen:latest --host 127.0.0.1      a built Bento
-bentoml serve . --host 127.0.0.1                      the source tree, with the newest model of the model store
+`bentoml serve captiongen:latest` serves a built Bento, `bentoml serve .` the source tree with the newest model of the
+model store. One process does it all, so that a SIGTERM finds every request under way beside the model that answers it.
 """
 
 import asyncio

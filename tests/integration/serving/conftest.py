@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from served import ServedProcess
 from tiny import tiny_model_folder
 
 from captiongen.adapters.bento_packaging import package
-from captiongen.data.files import sha256_of_file
+from captiongen.files import sha256_of_file
 from captiongen.types import Lineage
 
 
@@ -38,8 +39,15 @@ def bentoml_home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bento_tag(model_folder: Path, lineage: Lineage, bentoml_home: Path, project: Path) -> str:
-    return package(model_folder, lineage, model_name="captiongen", version="7", project=project)
+def bento_tag(
+    model_folder: Path, lineage: Lineage, bentoml_home: Path, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Version 7, beside a newer version 8 of other weights, which is `latest`."""
+    tag = package(model_folder, lineage, model_name="captiongen", version="7", project=project)
+    newer = tiny_model_folder(tmp_path_factory.mktemp("newer") / "captioner", seed=1)
+    newer_lineage = replace(lineage, model_sha256=sha256_of_file(newer / "model.safetensors"))
+    package(newer, newer_lineage, model_name="captiongen", version="8", project=project)
+    return tag
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 from tiny import encoded, tiny_model_folder, tiny_picture
 
 from captiongen.adapters.bento_packaging import bento_model_folder, package, smoke_test
-from captiongen.data.files import sha256_of_file
 from captiongen.errors import CheckpointError, ServiceError
+from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine
 from captiongen.types import Lineage
 
@@ -65,8 +65,8 @@ def test_weights_of_another_lineage_are_refused(model_folder: Path, lineage: Lin
     """A model is not packaged under a lineage that names other weights, and leaves nothing in the store."""
     other = replace(lineage, model_sha256="f" * 64)
     with pytest.raises(CheckpointError, match="is not what was released"):
-        package(model_folder, other, model_name="captiongen", version="8", project=project)
-    assert not bentoml.models.list("captiongen:8-ffffffff")
+        package(model_folder, other, model_name="captiongen", version="9", project=project)
+    assert not bentoml.models.list("captiongen:9-ffffffff")
 
 
 def test_damaged_model_in_the_store_is_replaced(tmp_path: Path, lineage: Lineage, project: Path) -> None:

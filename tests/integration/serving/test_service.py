@@ -68,7 +68,7 @@ def test_answer_names_caption_words_alternatives_and_every_ancestor(served: Serv
 
 
 def test_service_says_what_the_engine_says(served: ServedProcess, model_folder: Path) -> None:
-    """Serving prepares and captions a picture exactly as evaluation does."""
+    """A Bento captions with the model it was built with, a newer one in the store aside, exactly as evaluation does."""
     [result] = CaptionEngine.load(model_folder).caption([PICTURE])
     answer = caption(served, encoded(PICTURE))
     assert answer["caption"] == result.best.caption
@@ -134,15 +134,11 @@ def test_same_caption_alone_and_among_others(served: ServedProcess) -> None:
 def mean_batch_size(served: ServedProcess) -> float:
     """Mean size of the batches the model has seen, from the service's own metrics."""
     lines = requests.get(f"{served.url}/metrics", timeout=10).text.splitlines()
-    total = {
-        kind: sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in lines
-            if line.startswith(f"bentoml_service_adaptive_batch_size_{kind}{{")
-        )
+    total, count = (
+        sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"captiongen_batch_size_{kind}"))
         for kind in ("sum", "count")
-    }
-    return total["sum"] / total["count"]
+    )
+    return total / count
 
 
 @pytest.mark.parametrize(

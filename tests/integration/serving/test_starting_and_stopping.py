@@ -1,13 +1,11 @@
 """From the source tree: what `bentoml serve .` waits for, what it refuses, and how it leaves."""
 
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import bentoml
 import pytest
 import requests
 from served import ServedProcess
@@ -32,42 +30,44 @@ def serve_source(own_home: Path, project: Path, tmp_path: Path) -> Iterator[Serv
 def test_sigterm_loses_no_accepted_request(serve_source: ServedProcess) -> None:
     """Served from the source tree, SIGTERM under load answers what it has accepted and exits with 0."""
     serve_source.wait_until_ready()
-    picture = encoded(tiny_picture())
-    is_stopping = threading.Event()
-    first_answer = threading.Event()
+    # So large that decoding four of them takes seconds.
+    picture = encoded(tiny_picture(size=(500, 400)).resize((5600, 4400)), "JPEG", progressive=True)
 
-    def client() -> list[int]:
-        statuses = []
-        while not is_stopping.is_set():
-            response = requests.post(f"{serve_source.url}/caption", files={"image": picture}, timeout=30)
-            statuses.append(response.status_code)
-            first_answer.set()
-            assert response.json()["model"]["bento"] == "source"
-        return statuses
+    def client(_: int) -> requests.Response:
+        return requests.post(f"{serve_source.url}/caption", files={"image": picture}, timeout=60)
 
     with ThreadPoolExecutor(4) as pool:
-        clients = [pool.submit(client) for _ in range(4)]
-        assert first_answer.wait(30)
-        is_stopping.set()  # each client finishes the request it has under way
-        time.sleep(0.01)
+        answers = pool.map(client, range(4))
+        give_up = time.monotonic() + 60
+        while num_under_way(serve_source) < 4:
+            assert time.monotonic() < give_up, "the requests were never under way together"
         code = serve_source.terminate()
-        answers = [status for one in clients for status in one.result()]
+        models = [answer.json()["model"] for answer in answers if answer.status_code == 200]
     assert code == 0
-    assert set(answers) == {200}
+    assert len(models) == 4
+    assert {(model["version"], model["bento"]) for model in models} == {("8", "source")}
+
+
+def num_under_way(served: ServedProcess) -> float:
+    """Requests to the endpoint that are not answered yet, from the service's own metrics."""
+    start = 'bentoml_service_request_in_progress{endpoint="/caption",runner_name="captiongen"'
+    lines = requests.get(f"{served.url}/metrics", timeout=10).text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
 
 
 def test_weights_that_were_not_released_are_not_served(own_home: Path, project: Path, tmp_path: Path) -> None:
     """One flipped bit in the weights: the server refuses to start, says which file and what to do, and exits."""
-    [weights] = own_home.glob("models/captiongen/*/model.safetensors")
+    models = own_home / "models" / "captiongen"
+    weights = models / (models / "latest").read_text() / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
     server = ServedProcess(".", cwd=project, bentoml_home=own_home, log=tmp_path / "log")
     try:
-        assert server.process.wait(60) != 0
+        assert server.process.wait(120) != 0
     finally:
         server.kill()
-    assert "is not what was released as captiongen version 7" in server.output()
+    assert "is not what was released as captiongen version 8" in server.output()
     assert "Release it again" in server.output()
 
 
@@ -75,13 +75,7 @@ def test_without_a_model_the_server_says_what_to_run(project: Path, tmp_path: Pa
     """An empty model store: the server exits and names the command that fills it."""
     server = ServedProcess(".", cwd=project, bentoml_home=tmp_path / "empty", log=tmp_path / "log")
     try:
-        assert server.process.wait(60) != 0
+        assert server.process.wait(120) != 0
     finally:
         server.kill()
     assert "make run" in server.output()
-
-
-def test_an_older_bento_keeps_its_own_model(bento_tag: str) -> None:
-    """The service asks for its model by an alias that a built Bento resolves to the version it was built with."""
-    [model] = bentoml.bentos.get(bento_tag).info.all_models
-    assert (model.alias, str(model.tag)) == ("captioner", bento_tag)
