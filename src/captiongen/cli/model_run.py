@@ -28,7 +28,8 @@ def run_of_model(layout: Layout) -> Iterator["MlflowTracker"]:
 
     def restore(tracker: "MlflowTracker") -> None:
         log_inputs(tracker, layout.root)
-        tracker.log_file(layout.training, folder="training")
+        if layout.training.is_dir():
+            tracker.log_file(layout.training, folder="training")
 
     with continue_run(layout.root, read_model_facts(layout.model)["weights_sha256"], restore=restore) as tracker:
         yield tracker

@@ -1,0 +1,178 @@
+"""Releases through real git, DVC and MLflow; the Bento has tests of its own."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from released import Writer, make_model, make_project, right, wrong
+from repositories import commit
+
+from captiongen.adapters.lineage import find_broken_data, read_lineage
+from captiongen.adapters.mlflow_registry import CHALLENGER, ModelRegistry, RegisteredVersion, download_model
+from captiongen.cli import release_steps as steps
+from captiongen.cli.layout import Layout
+from captiongen.cli.release_gate import Verdict
+from captiongen.errors import ReleaseRefused, ServiceError
+from captiongen.files import sha256_of_file
+from captiongen.params import Params
+
+
+class Project:
+    """A project and what a person does in it."""
+
+    def __init__(self, layout: Layout, params: Params) -> None:
+        self.layout, self.params = layout, params
+        self.registry = ModelRegistry(layout.root, params.release.model_name)
+        self._model: tuple[object, ...] = ()
+
+    def train(self, seed: int, says: Writer, split_hash: str | None = None) -> None:
+        """Has this model in the working tree, committed."""
+        if self._model != (seed, says, split_hash):
+            make_model(self.layout, seed=seed, says=says, split_hash=split_hash)
+            self._model = (seed, says, split_hash)
+
+    def release(self) -> tuple[RegisteredVersion, Verdict]:
+        candidate = steps.inspect_candidate(self.layout, self.params)
+        version = steps.register(self.layout, self.params, candidate)
+        verdict = steps.judge(self.layout, self.params, candidate, version)
+        return version, steps.promote(self.layout, self.params, candidate, version, verdict)
+
+    def champion(self) -> RegisteredVersion:
+        found = self.registry.champion()
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, project: Path, give_database: Callable[[Path], None]) -> Project:
+    """A project whose first model is champion."""
+    layout, params = make_project(tmp_path_factory.mktemp("release") / "project", project / "params.yaml")
+    give_database(layout.root)
+    made = Project(layout, params)
+    made.train(1, right)
+    made.release()
+    return made
+
+
+def test_a_first_good_model_becomes_champion(made: Project):
+    """The version carries the model, its lineage and the verdict; `challenger` rests nowhere."""
+    champion = made.champion()
+    weights = download_model("models:/captiongen@champion", project=made.layout.root) / "model.safetensors"
+    assert sha256_of_file(weights) == champion.lineage.model_sha256
+    assert made.registry.run_model_sha256(champion.lineage.run_id) == champion.lineage.model_sha256
+    assert Verdict(**json.loads(champion.tags[steps.GATE_TAG])).is_passed
+    assert {
+        "source/model",
+        "models/captioner",
+        "data/processed",
+        "data/raw/list.txt",
+    } <= champion.lineage.dvc_md5s.keys()
+    assert "reports/evaluation" not in champion.lineage.dvc_md5s
+    challenger = made.registry.by_alias(CHALLENGER)
+    assert challenger is None or challenger.version != champion.version
+
+
+def test_a_replay_changes_nothing(made: Project):
+    """Released again, also after an unrelated commit, a model keeps its version, verdict and place."""
+    made.train(1, right)
+    before = made.champion()
+    commit(made.layout.root, "unrelated")
+    version, verdict = made.release()
+    assert version == before
+    assert verdict == Verdict(**json.loads(before.tags[steps.GATE_TAG]))
+    assert made.champion() == before
+
+
+def test_every_hash_of_a_lineage_is_restorable_and_a_broken_one_is_named(made: Project):
+    """Code hashes to what the commit has, data lie in DVC's cache; a lost file, other code or other data are named."""
+    root = made.layout.root
+    lineage = read_lineage(root, made.layout.model)
+    assert find_broken_data(root, lineage) == []
+    for path, why in (("source/model", "other code"), ("data/raw/list.txt", "other data")):
+        other = replace(lineage, dvc_md5s={**lineage.dvc_md5s, path: "0" * 32})
+        [sentence] = find_broken_data(root, other)
+        assert sentence.startswith(f"{path}: ")
+        assert why in sentence
+    md5 = lineage.dvc_md5s["data/raw/list.txt"]
+    kept = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    lost = kept.rename(root / ".captiongen/lost")
+    try:
+        [sentence] = find_broken_data(root, lineage)
+        assert sentence.startswith("data/raw/list.txt: 1 file(s)")
+    finally:
+        lost.rename(kept)
+
+
+def test_uncommitted_code_is_not_released(made: Project):
+    """The refusal names the files; --allow-dirty makes an experiment of it, with a version of its own."""
+    with changed(made.layout.root / "params.yaml", "# a change\n"):
+        with pytest.raises(ReleaseRefused, match=r"params\.yaml"):
+            steps.inspect_candidate(made.layout, made.params)
+        candidate = steps.inspect_candidate(made.layout, made.params, allow_dirty=True)
+        version = steps.register(made.layout, made.params, candidate)
+    assert version.tags["captiongen.is_dirty"] == "true"
+    assert version.version != made.champion().version
+
+
+def test_a_stale_pipeline_is_not_released(made: Project):
+    """A model whose inputs changed since is refused, with the stages that are stale."""
+    with (
+        changed(made.layout.root / "source/processed/index.json", " "),
+        pytest.raises(ServiceError, match="stale: preprocess"),
+    ):
+        steps.inspect_candidate(made.layout, made.params, allow_dirty=True)
+
+
+def test_a_worse_model_stays_challenger(made: Project):
+    """It is registered and keeps `challenger`; the refusal has the figures; the champion stays."""
+    before = made.champion()
+    made.train(2, wrong)
+    with pytest.raises(ReleaseRefused, match=r"stays challenger\. CIDEr is -\d") as caught:
+        made.release()
+    assert f"champion version {before.version}" in str(caught.value)
+    assert made.champion() == before
+    refused = made.registry.by_alias(CHALLENGER)
+    assert refused is not None
+    assert refused.version != before.version
+    assert not json.loads(refused.tags[steps.GATE_TAG])["is_passed"]
+
+
+def test_a_promotion_is_judged_against_the_champion_of_that_moment(made: Project):
+    """A verdict against a champion that was replaced meanwhile does not open the gate."""
+    before = made.champion()
+    made.train(2, wrong)
+    candidate = steps.inspect_candidate(made.layout, made.params)
+    version = steps.register(made.layout, made.params, candidate)
+    stale = Verdict(True, against="", num_images=8, difference=50.0, low=None, high=None, required=5.0)
+    with pytest.raises(ReleaseRefused):
+        steps.promote(made.layout, made.params, candidate, version, stale)
+    assert made.champion() == before
+
+
+def test_a_champion_of_another_split_captions_this_one_first(made: Project):
+    """Captions of different test sets are never compared: the old champion really runs on the new split."""
+    release = made.params.release.model_copy(update={"model_name": "travelled"})
+    mine = Project(made.layout, made.params.model_copy(update={"release": release}))
+    made.train(3, right, split_hash="f" * 64)
+    mine.release()
+    made.train(4, right)
+    version, verdict = mine.release()
+    # Both were recorded with the same captions. That the second wins clearly shows that the random first one ran.
+    assert mine.champion().version == version.version == "2"
+    assert verdict.against == "1"
+    assert verdict.low is not None
+    assert verdict.low > 0
+
+
+@contextmanager
+def changed(path: Path, more: str) -> Iterator[None]:
+    """Adds to a file while the block runs."""
+    text = path.read_text()
+    path.write_text(text + more)
+    try:
+        yield
+    finally:
+        path.write_text(text)
