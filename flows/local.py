@@ -24,7 +24,7 @@ from captiongen.cli.environment import apply_defaults
 from captiongen.errors import ServiceError
 
 POOL = "captiongen"
-_START_SECONDS, _STOP_SECONDS = 120.0, 15.0
+_START_SECONDS, _STOP_SECONDS = 300.0, 15.0  # a machine that also trains needs minutes
 
 
 @contextmanager

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import TypeAdapter
 
-import captiongen
+from captiongen.adapters.mlflow_pyfunc import save_pyfunc
 from captiongen.adapters.mlflow_store import open_client, state_folder, translated_errors
 from captiongen.errors import ServiceError, UsageError
-from captiongen.files import atomic_folder
+from captiongen.files import atomic_folder, sha256_of_file
 from captiongen.types import Lineage
 
 if TYPE_CHECKING:
@@ -26,11 +25,6 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 _CAPTIONER, _EVALUATION = "captioner", "evaluation"  # names of a version's artifacts
 _KEY_TAG, _LINEAGE_TAG = "captiongen.release_key", "captiongen.lineage"
 _MANIFEST_FILE = "manifest.json"
-#: What a process needs to load and run a registered model, beside the code that is registered with it.
-_RUNTIME = (
-    "filelock", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "pyyaml", "safetensors", "timm", "tokenizers",
-    "torch", "torchvision", "tqdm",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ class ModelRegistry:
             path = f"model-{release_key(lineage)[:12]}"
             with translated_errors(f"registering {self.name}"), tempfile.TemporaryDirectory() as folder:
                 pyfunc = Path(folder) / "pyfunc"
-                _save_pyfunc(pyfunc, model_folder, evaluation_folder, example_image)
+                save_pyfunc(pyfunc, {_CAPTIONER: model_folder, _EVALUATION: evaluation_folder}, example_image)
                 self._client.log_artifacts(lineage.run_id, str(pyfunc), path)
                 self._ensure_model()
                 made = self._client.create_model_version(
@@ -185,9 +179,15 @@ class ModelRegistry:
             / "models"
             / f"{self.name}-{version.version}-{release_key(version.lineage)[:12]}"
         )
-        if not folder.is_dir():
-            _download(version.uri, folder)
+        _download(version.uri, folder)
         return VersionFiles(captioner=_artifact(folder, _CAPTIONER), evaluation=_artifact(folder, _EVALUATION))
+
+    def weights_sha256(self, version: RegisteredVersion) -> str:
+        """Returns the hash of the weights that the registry itself holds now, not of a copy downloaded earlier."""
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = Path(folder) / "version"
+            _download(version.uri, fresh)
+            return sha256_of_file(_artifact(fresh, _CAPTIONER) / "model.safetensors")
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -246,8 +246,7 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
     if uri.startswith("runs:/"):
         open_client(project)
         folder = state_folder(project) / "models" / uri.removeprefix("runs:/").replace("/", "-")
-        if not folder.is_dir():
-            _download(uri, folder)
+        _download(uri, folder)
         return _artifact(folder, _CAPTIONER)
     if Path(uri).is_dir():
         return _artifact(Path(uri), _CAPTIONER)
@@ -257,10 +256,15 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
 
 
 def _download(uri: str, folder: Path) -> None:
+    """Downloads into a folder that is whole or not there; of several processes one does it."""
     import mlflow
+    from filelock import FileLock
 
-    with translated_errors(f"downloading {uri}"), atomic_folder(folder) as part:
-        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with translated_errors(f"downloading {uri}"), FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            with atomic_folder(folder) as part:
+                mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
 
 
 def _artifact(folder: Path, name: str) -> Path:
@@ -299,27 +303,3 @@ def _read(found: Any) -> RegisteredVersion:
         )
     lineage = TypeAdapter(Lineage).validate_json(found.tags[_LINEAGE_TAG])
     return RegisteredVersion(found.name, str(found.version), lineage, dict(found.tags))
-
-
-def _save_pyfunc(folder: Path, model_folder: Path, evaluation_folder: Path, example_image: bytes) -> None:
-    """Writes the model as MLflow loads it: code and data beside each other, no pickle."""
-    import mlflow
-    import pandas as pd
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    package = Path(captiongen.__file__).parent
-    mlflow.pyfunc.save_model(
-        folder,
-        python_model=str(package / "adapters" / "mlflow_model.py"),
-        code_paths=[str(package)],
-        artifacts={_CAPTIONER: str(model_folder.resolve()), _EVALUATION: str(evaluation_folder.resolve())},
-        pip_requirements=[f"{name}=={installed_version(name).split('+')[0]}" for name in _RUNTIME],
-        signature=ModelSignature(
-            inputs=Schema([ColSpec("binary")]),  # without a name, so that a plain list of pictures does too
-            outputs=Schema(
-                [ColSpec("string", "caption"), ColSpec("double", "log_probability"), ColSpec("string", "alternatives")]
-            ),
-        ),
-        input_example=pd.DataFrame({"image": [example_image]}),
-    )

@@ -92,12 +92,10 @@ def _check_bento(card: dict[str, Any] | None, version: "RegisteredVersion", layo
 
 
 def _check_weights(registry: "ModelRegistry", version: "RegisteredVersion") -> str:
-    from captiongen.files import sha256_of_file
-
     expected = version.lineage.model_sha256
     try:
-        found = sha256_of_file(registry.download(version).captioner / "model.safetensors")
-    except (OSError, ServiceError) as error:
+        found = registry.weights_sha256(version)
+    except (OSError, ServiceError, UsageError) as error:
         _broken("weights", str(error))
     if found != expected:
         _broken("weights", f"expected sha256 {expected}, found {found}")
