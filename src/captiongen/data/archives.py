@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from captiongen.files import sync_folder
 from captiongen.errors import DownloadError
+from captiongen.files import sync_folder
 
 # The first time that zip can hold: archives must not differ by the day they were made.
 _TIME = (1980, 1, 1, 0, 0, 0)

@@ -12,8 +12,8 @@ import requests
 from tqdm import tqdm
 
 from captiongen.data.archives import check_archive
-from captiongen.files import sync_folder
 from captiongen.errors import DownloadError
+from captiongen.files import sync_folder
 
 #: Attempts in a row that bring no new byte before a download gives up.
 MAX_FRUITLESS_ATTEMPTS = 4
@@ -57,9 +57,9 @@ def download_archive(url: str, path: Path, *, sleep: Callable[[float], None] = t
         except _Interrupted as interruption:
             fruitless = 0 if _size(part) > size_before else fruitless + 1
             if fruitless == MAX_FRUITLESS_ATTEMPTS:
+                kept = f" Run the command again to go on after {_size(part):,} bytes." if _size(part) else ""
                 raise DownloadError(
-                    f"{url} could not be downloaded in {fruitless} attempts: {interruption}. "
-                    f"Run the command again to go on after {_size(part):,} bytes."
+                    f"{url} could not be downloaded in {fruitless} attempts: {interruption}.{kept}"
                 ) from interruption.__cause__
             sleep(min(max(2.0 ** (fruitless - 1), interruption.wait_seconds), _LONGEST_WAIT_SECONDS))
     try:
@@ -124,7 +124,9 @@ def _translated() -> Iterator[None]:
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.SSLError) as error:
         raise DownloadError(f"No download is possible: {error}.") from error
     except requests.exceptions.RequestException as error:
-        raise _Interrupted(f"{type(error).__name__}: {error}") from error
+        # Where urllib3 gave up, its reason is the cause; the rest repeats the address.
+        cause = getattr(error.args[0], "reason", error) if error.args else error
+        raise _Interrupted(f"{type(error).__name__}: {cause}") from error
     except OSError as error:
         raise DownloadError(f"The download cannot be written: {error.strerror}.") from error
 

@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from captiongen.files import sha256_of_file, sync_folder
 from captiongen.errors import EncoderError, UsageError
+from captiongen.files import sha256_of_file, sync_folder
 
 
 def import_weights(file: Path, folder: Path, *, name: str) -> tuple[Path, str]:

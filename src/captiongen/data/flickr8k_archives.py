@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from captiongen.data.archives import check_archive, list_members, stored_archive
 from captiongen.data.download import download_archive
-from captiongen.files import sync_folder
 from captiongen.errors import DownloadError, SourceError
+from captiongen.files import sync_folder
 
 #: Release assets of github.com/jbrownlee/Datasets, the copy that everybody uses since the authors' form went away.
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"

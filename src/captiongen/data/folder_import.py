@@ -6,9 +6,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captiongen.data.archives import list_members, stored_archive
-from captiongen.files import atomic_folder
 from captiongen.data.folder_format import FolderFormat, picture_files
 from captiongen.errors import SourceError
+from captiongen.files import atomic_folder
 
 #: Thousands of small files make DVC slow; one archive does not, and the sources read it as it is.
 IMAGES_ARCHIVE = "images.zip"

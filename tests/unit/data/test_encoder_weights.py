@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from captiongen.data.encoder_weights import import_weights
-from captiongen.files import sha256_of_file
 from captiongen.errors import EncoderError, UsageError
+from captiongen.files import sha256_of_file
 
 
 @pytest.fixture

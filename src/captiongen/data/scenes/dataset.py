@@ -19,13 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from captiongen.data.archives import stored_archive
-from captiongen.files import atomic_folder
 from captiongen.data.scenes.compose import compose_scene
 from captiongen.data.scenes.language import describe_scene
 from captiongen.data.scenes.render import SIZE_PX, draw_scene
 from captiongen.data.scenes.scene import Scene
 from captiongen.data.scenes.world import HELD_OUT
 from captiongen.errors import SourceError, UsageError
+from captiongen.files import atomic_folder
 from captiongen.types import Split
 
 #: Goes up whenever the same seed gives other bytes.

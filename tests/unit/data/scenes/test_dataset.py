@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captiongen.files import sha256_of_file
 from captiongen.data.scenes.dataset import (
     IMAGES_ARCHIVE,
     ScenesIndex,
@@ -21,6 +20,7 @@ from captiongen.data.scenes.dataset import (
 )
 from captiongen.data.scenes.world import HELD_OUT
 from captiongen.errors import SourceError, UsageError
+from captiongen.files import sha256_of_file
 
 _FILES = ("images.zip", "captions.jsonl", "truth.jsonl", "scenes.json")
 
