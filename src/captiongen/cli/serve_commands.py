@@ -19,6 +19,7 @@ from captiongen.params import load_params
 app = typer.Typer(rich_markup_mode="markdown")
 
 _START_SECONDS = 120.0
+_DRAIN_SECONDS = 30  # what a request may take at most, and some more
 
 
 @app.command(rich_help_panel="Models and captions", epilog="Example: `captiongen serve --port 3001 --open`")
@@ -37,6 +38,8 @@ def serve(
     typer.echo(f"{found} at {url}")
     typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
     command = [sys.executable, "-m", "bentoml", "serve", found, "--host", "127.0.0.1", "--port", str(port)]
+    # Without it one client that keeps a connection open keeps the server from ever ending.
+    command += ["--timeout-graceful-shutdown", str(_DRAIN_SECONDS)]
     if not is_opened:
         sys.stdout.flush()
         os.execv(sys.executable, command)  # noqa: S606 - signals must reach the server itself
