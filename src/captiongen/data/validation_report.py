@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from captiongen.files import write_atomically
 from captiongen.errors import DataError
+from captiongen.files import write_atomically
 from captiongen.types import Finding, ValidationReport
 
 
