@@ -3,7 +3,8 @@
 Shapes: B images, S side in px, K rows of an image, T tokens, N = G * G positions of the feature map, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,20 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from captiongen.data.images import prepare
+from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.decode.beam import beam_search
 from captiongen.decode.sample import greedy, sample
 from captiongen.decode.stepper import Decoded, SpecialTokens
-from captiongen.errors import UsageError
+from captiongen.errors import DataError, UsageError
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import CaptionResult, Hypothesis, WordScore
+from captiongen.types import CaptionedImage, CaptionResult, Hypothesis, Split, WordScore
 
 
 class CachedNextToken:
@@ -114,6 +117,28 @@ class CaptionEngine:
         if not words:
             return np.empty((0, *per_token.shape[1:]), dtype=np.float32)
         return np.stack([per_token[positions].mean(axis=0) for _, positions in words]).astype(np.float32)
+
+
+def caption_split(
+    engine: CaptionEngine, data: ProcessedData, split: Split, *, batch_size: int
+) -> Iterator[CaptionedImage]:
+    """Captions the images of a split, in the order of the shards.
+
+    Raises:
+        DataError: the split is empty, or the data were prepared in another way than the captioner asks for.
+    """
+    if not data.counts.get(split):
+        raise DataError(f"{data.folder}: expected images in split {split}, found none. Look at the manifest's splits.")
+    if data.preprocessing != engine.manifest.preprocessing:
+        raise DataError(
+            f"The captioner wants {engine.manifest.preprocessing}, {data.folder} holds {data.preprocessing}. "
+            "Score it from the original pictures instead: `captiongen score`."
+        )
+    rows = iter(tqdm(data.rows(split), total=data.counts[split], desc=f"{split} captions", unit="image", disable=None))
+    while block := list(islice(rows, batch_size)):
+        results = engine.caption_arrays(np.stack([decode_row_image(row) for row in block]))
+        for row, result in zip(block, results, strict=True):
+            yield CaptionedImage(row.image_id, result.hypotheses, row.captions)
 
 
 def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> list[list[Decoded]]:

@@ -9,9 +9,8 @@ from captiongen.data.images import decode_image
 from captiongen.data.manifest import read_manifest
 from captiongen.data.shards import open_processed
 from captiongen.data.sources import open_source
-from captiongen.inference import CaptionEngine
+from captiongen.inference import CaptionEngine, caption_split
 from captiongen.params import Params
-from captiongen.stages.evaluate import caption_split
 from captiongen.types import CaptionedImage, Split
 
 

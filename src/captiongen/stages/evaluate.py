@@ -1,21 +1,15 @@
 """The stage `evaluate`: caption a held-out split as the service would, and score it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from captiongen.data.captions_table import write_captions
-from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
-from captiongen.errors import DataError
-from captiongen.inference import CaptionEngine
+from captiongen.data.shards import open_processed
+from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.report import score_captions, write_report
 from captiongen.model.checkpoint import CaptionerManifest
 from captiongen.params import EvaluateParams
-from captiongen.types import CaptionedImage, MetricsReport, Split
+from captiongen.types import CaptionedImage, MetricsReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +85,3 @@ def write_evaluation(
     write_captions(out_folder / "captions.parquet", captions, facts=facts)
     write_report(out_folder / "metrics.json", report)
     return EvaluateResult(captions, report)
-
-
-def caption_split(
-    engine: CaptionEngine, data: ProcessedData, split: Split, *, batch_size: int
-) -> Iterator[CaptionedImage]:
-    """Captions the images of a split, in the order of the shards.
-
-    Raises:
-        DataError: the split is empty, or the data were prepared in another way than the captioner asks for.
-    """
-    if not data.counts.get(split):
-        raise DataError(f"{data.folder}: expected images in split {split}, found none. Look at the manifest's splits.")
-    if data.preprocessing != engine.manifest.preprocessing:
-        raise DataError(
-            f"The captioner wants {engine.manifest.preprocessing}, {data.folder} holds {data.preprocessing}. "
-            "Score it from the original pictures instead: `captiongen score`."
-        )
-    rows = iter(tqdm(data.rows(split), total=data.counts[split], desc=f"{split} captions", unit="image", disable=None))
-    while block := list(islice(rows, batch_size)):
-        results = engine.caption_arrays(np.stack([decode_row_image(row) for row in block]))
-        for row, result in zip(block, results, strict=True):
-            yield CaptionedImage(row.image_id, result.hypotheses, row.captions)
