@@ -9,7 +9,7 @@ from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.report import score_captions, write_report
 from captiongen.model.checkpoint import CaptionerManifest
 from captiongen.params import EvaluateParams
-from captiongen.types import CaptionedImage, MetricsReport
+from captiongen.types import CaptionedImage, MetricsReport, Split
 
 
 @dataclass(frozen=True, slots=True)
