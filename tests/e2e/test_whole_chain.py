@@ -1,5 +1,6 @@
 """The whole chain on a handful of drawn pictures: fetch, dvc repro, release, serve, and the way back to the bytes."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -81,7 +82,7 @@ def test_each_setting_alone_makes_exactly_its_own_stages_stale(reproduced: Proje
 
 def _stale(project: Project) -> list[str]:
     """The stages that `dvc repro` would run first; what follows from their results is not known before."""
-    with Repo(str(project.folder)) as repo:
+    with contextlib.chdir(project.folder), Repo() as repo:
         return [stage.name for stage in repo.reproduce(dry=True) if not stage.is_data_source]
 
 
