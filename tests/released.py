@@ -10,9 +10,9 @@ from repositories import commit, dvc, git_init
 
 from captiongen.cli.layout import Layout
 from captiongen.data.captions_table import read_captions
+from captiongen.evaluation import write_evaluation
 from captiongen.model.checkpoint import read_manifest
 from captiongen.params import EvaluateParams, Params, load_params
-from captiongen.stages.evaluate import write_evaluation
 from captiongen.types import CaptionedImage
 
 STAGES = """

@@ -38,9 +38,9 @@ def analyse_model(layout: Layout, params: Params, *, uri: str, split: Split) -> 
     from captiongen.cli.model_run import log_analysis
     from captiongen.cli.split_captions import caption_split_with
     from captiongen.data.shards import open_processed
+    from captiongen.evaluation import write_evaluation
     from captiongen.model.checkpoint import read_manifest
     from captiongen.stages.analyse import analyse
-    from captiongen.stages.evaluate import write_evaluation
 
     folder = download_model(uri, project=layout.root)
     manifest = read_manifest(folder)
