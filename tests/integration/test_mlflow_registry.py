@@ -4,9 +4,10 @@ import base64
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -168,16 +169,17 @@ def test_the_champion_runs_in_a_process_that_knows_nothing_else(made: Project, t
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = pd.read_json(done.stdout.splitlines()[-1])
+    said = pd.read_json(StringIO(done.stdout.splitlines()[-1]))
     [expected] = CaptionEngine.load(made.model).caption([tiny.tiny_picture("blue", "box")])
     assert said["caption"][0] == expected.best.caption
     assert said["log_probability"][0] == pytest.approx(expected.best.log_probability, abs=1e-4)
 
 
 @pytest.fixture(scope="module")
-def pyfunc(made: Project) -> mlflow.pyfunc.PyFuncModel:
-    mlflow.set_tracking_uri(tracking_uri(made.folder))
-    return mlflow.pyfunc.load_model(made.version.uri)
+def pyfunc(made: Project) -> Iterator[mlflow.pyfunc.PyFuncModel]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri(made.folder))
+        yield mlflow.pyfunc.load_model(made.version.uri)
 
 
 def test_bytes_and_base64_in_a_list_or_a_table_give_the_same_captions(pyfunc: mlflow.pyfunc.PyFuncModel):

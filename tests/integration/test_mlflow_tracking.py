@@ -163,5 +163,17 @@ def test_artifacts_stay_in_the_project(folder: Path, client: MlflowClient):
     assert found.artifact_location == (folder / ".captiongen/mlartifacts/captiongen").as_uri()
 
 
+def test_two_projects_in_one_process_keep_apart(
+    tmp_path: Path, folder: Path, client: MlflowClient, give_database: Callable[[Path], None]
+):
+    """Working in one project leaves no trace of its database for the next one."""
+    give_database(tmp_path)
+    with continue_run(tmp_path, "c3" * 32):
+        pass
+    assert find_run(client, folder, "c3" * 32) is None
+    assert find_run(open_client(tmp_path), tmp_path, "c3" * 32) is not None
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
 def _system_metrics(run: Run) -> set[str]:
     return {name for name in run.data.metrics if name.startswith("system/")}

@@ -179,15 +179,21 @@ class ModelRegistry:
             / "models"
             / f"{self.name}-{version.version}-{release_key(version.lineage)[:12]}"
         )
-        _download(version.uri, folder)
+        _download(self._source(version), folder, self._client.tracking_uri)
         return VersionFiles(captioner=_artifact(folder, _CAPTIONER), evaluation=_artifact(folder, _EVALUATION))
 
     def weights_sha256(self, version: RegisteredVersion) -> str:
         """Returns the hash of the weights that the registry itself holds now, not of a copy downloaded earlier."""
         with tempfile.TemporaryDirectory() as folder:
             fresh = Path(folder) / "version"
-            _download(version.uri, fresh)
+            _download(self._source(version), fresh, self._client.tracking_uri)
             return sha256_of_file(_artifact(fresh, _CAPTIONER) / "model.safetensors")
+
+    def _source(self, version: RegisteredVersion) -> str:
+        """Where a version's files lie: MLflow itself resolves `models:/` by settings of the whole process."""
+        with translated_errors(f"finding {version.uri}"):
+            uri: str = self._client.get_model_version_download_uri(version.name, version.version)
+            return uri
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -244,9 +250,9 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
         found = find_version(uri, project=project)
         return ModelRegistry(project, found.name).download(found).captioner
     if uri.startswith("runs:/"):
-        open_client(project)
+        client = open_client(project)
         folder = state_folder(project) / "models" / uri.removeprefix("runs:/").replace("/", "-")
-        _download(uri, folder)
+        _download(uri, folder, client.tracking_uri)
         return _artifact(folder, _CAPTIONER)
     if Path(uri).is_dir():
         return _artifact(Path(uri), _CAPTIONER)
@@ -255,7 +261,7 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
     )
 
 
-def _download(uri: str, folder: Path) -> None:
+def _download(uri: str, folder: Path, server: str) -> None:
     """Downloads into a folder that is whole or not there; of several processes one does it."""
     import mlflow
     from filelock import FileLock
@@ -264,7 +270,11 @@ def _download(uri: str, folder: Path) -> None:
     with translated_errors(f"downloading {uri}"), FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             with atomic_folder(folder) as part:
-                mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
+                found = mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, dst_path=str(part), tracking_uri=server, registry_uri=server
+                )
+                for entry in list(Path(found).iterdir()):  # `runs:/` adds a folder of its own, others do not
+                    entry.replace(part / entry.name)
 
 
 def _artifact(folder: Path, name: str) -> Path:

@@ -26,7 +26,10 @@ def state_folder(project: Path) -> Path:
 
 
 def open_client(project: Path) -> "MlflowClient":
-    """Returns a client of the project's tracking server and registry, and points the `mlflow` module at them too.
+    """Returns a client of the project's tracking server and registry.
+
+    The `mlflow` module itself is pointed nowhere: `mlflow.set_tracking_uri` would write MLFLOW_TRACKING_URI, and the
+    next project of this process would land in the database of this one.
 
     A database file is brought to MLflow's present schema first, under a lock: processes that meet an empty file at the
     same time would otherwise run the same migrations against each other and fail.
@@ -45,9 +48,6 @@ def open_client(project: Path) -> "MlflowClient":
     with translated_errors(uri):
         if uri.startswith("sqlite:"):
             _migrate(uri, project)
-        mlflow.set_tracking_uri(uri)
-        # models-from-code and `models:/` URIs resolve against the module's registry
-        mlflow.set_registry_uri(uri)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
