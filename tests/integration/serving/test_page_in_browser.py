@@ -102,6 +102,7 @@ def test_photo_from_the_camera_is_captioned(visit: Visit) -> None:
     """The camera's picture is captioned as an uploaded one."""
     visit.page.get_by_label("Capture from camera").click()
     visit.page.get_by_text("Click to Access Webcam").click()
+    visit.page.wait_for_function("() => document.querySelector('#photograph video')?.videoWidth > 0", timeout=WAIT_MS)
     visit.page.get_by_label("capture photo").click(timeout=WAIT_MS)
     visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
 
