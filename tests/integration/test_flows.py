@@ -129,6 +129,7 @@ def test_deployments_have_their_schedules_and_the_scheduler_plans_runs(prefect: 
     wait_until(lambda: len(prefect.post("flow_runs/filter", body)) > 0)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_takes_its_stage_with_it(prefect: Prefect):
     """Cancelled in Prefect, the stage's own process is gone within seconds."""
     pid_file, dvc_file = prefect.folder / "pid", prefect.folder / "dvc.yaml"
@@ -156,6 +157,7 @@ def test_a_flow_brings_a_server_of_its_own(folder: Path, tmp_path: Path):
     assert (folder / ".captiongen/prefect/prefect.db").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pipeline", "release", "error_analysis"])
 def test_each_flow_is_a_command(project: Path, name: str):
     """`python flows/NAME.py --help` explains itself from any folder."""

@@ -133,6 +133,7 @@ def test_a_model_from_a_cache_gets_a_run_of_its_own_once(folder: Path, client: M
     assert find_run(client, folder, "b2" * 32) == tracker.run_id
 
 
+@pytest.mark.slow
 def test_processes_that_meet_an_empty_database_all_get_through(tmp_path: Path):
     """Migrations run once, under a lock; without it they fail each other."""
     script = f"""
