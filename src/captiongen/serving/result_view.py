@@ -7,13 +7,13 @@ sheet shows the one that belongs to the other.
 from collections.abc import Sequence
 from html import escape
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.attention import data_uri, seen_part, spotlight
 from captiongen.types import CaptionResult, Preprocessing, WordScore
 
-_PICTURE_SIDE_PX = 720
+_MIN_SIDE_PX, _MAX_SIDE_PX = 320, 720  # longer side of the picture as it is shown
 
 WAITING = (
     '<div class="cg-empty"><b>The caption appears here.</b><br>'
@@ -69,8 +69,8 @@ def _words(words: Sequence[WordScore]) -> str:
 
 
 def _stage(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
-    shown = picture.copy()
-    shown.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
+    side_px = min(max(*picture.size, _MIN_SIDE_PX), _MAX_SIDE_PX)
+    shown = ImageOps.contain(picture, (side_px, side_px))
     left, top, width, height = (f"{100 * fraction:.2f}%" for fraction in seen_part(picture.size, preprocessing))
     place = f"left:{left};top:{top};width:{width};height:{height}"
     spotlights = "".join(

@@ -1,8 +1,11 @@
 """A caption as HTML: what it says, and that nothing in it is taken for markup."""
 
+import base64
 import re
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 from tiny import tiny_picture
 
 from captiongen.serving.answer import ModelCard
@@ -56,3 +59,13 @@ def test_model_view_leaves_out_what_is_unknown() -> None:
     )
     assert "<dt>run</dt>" not in model_view(card)
     assert "<dd>abcdef01</dd>" in model_view(card)
+
+
+def test_picture_is_shown_at_a_readable_size() -> None:
+    """Small pictures are enlarged and large ones reduced, in their own proportions."""
+    sizes = []
+    for size in ((96, 48), (4000, 1000)):
+        view = result_view(tiny_picture(size=size), captioned("a"), SQUASH)
+        body = re.findall(r"data:image/jpeg;base64,([^\"]+)", view)[0]
+        sizes.append(Image.open(BytesIO(base64.b64decode(body))).size)
+    assert sizes == [(320, 160), (720, 180)]
