@@ -10,7 +10,9 @@ A stamp, written last, says what the environment was made from: without it the f
 
 import argparse
 import ast
+import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -42,9 +44,10 @@ def main():
     parser.add_argument("--python", help="the Python to use, 3.11 or 3.12 (default: the first that works)")
     arguments = parser.parse_args()
     try:
-        if is_up_to_date(arguments.python):
-            return 0
-        make_environment(arguments.python)
+        if not is_up_to_date(arguments.python):
+            with alone():
+                if not is_up_to_date(arguments.python):  # another process may have made it meanwhile
+                    make_environment(arguments.python)
     except BootstrapError as problem:
         sys.stderr.write("error: %s\n" % problem)
         return 1
@@ -56,6 +59,18 @@ def main():
         sys.stderr.write("error: stopped; the next call starts the environment afresh.\n")
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def alone():
+    """Keeps a second call from removing what the first one is making; the lock is on this very file."""
+    with open(os.path.abspath(__file__)) as own:
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("another command is making .venv; waiting for it")
+            fcntl.flock(own, fcntl.LOCK_EX)
+        yield
 
 
 def make_environment(chosen):

@@ -1,9 +1,11 @@
 """tools/bootstrap.py: which Python it takes, when an environment is up to date, and what it says when it cannot."""
 
+import fcntl
 import importlib.util
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -91,6 +93,20 @@ def test_a_whole_environment_is_left_alone(bootstrap, capsys):
     _stand_up(bootstrap)
     assert bootstrap.main() == 0
     assert capsys.readouterr().out == ""
+
+
+def test_two_calls_do_not_make_it_twice(bootstrap, capsys):
+    """A second call waits for the one that is at work, and then finds nothing left to do."""
+    with Path(bootstrap.__file__).open() as script:
+        fcntl.flock(script, fcntl.LOCK_EX)
+        second = threading.Thread(target=bootstrap.main)
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        _stand_up(bootstrap)
+    second.join(10)
+    assert not second.is_alive()
+    assert capsys.readouterr().out == "environment: another command is making .venv; waiting for it\n"
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
