@@ -52,7 +52,7 @@ def test_the_rate_rises_then_falls_to_zero():
     rates = [warmup_cosine(step, num_steps=100, warmup_fraction=0.1) for step in range(100)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10] == pytest.approx(1.0)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert rates[-1] < 0.001
 
 
