@@ -106,7 +106,7 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
                     show_label=False,
                     visible=bool(examples),
                     columns=4,
-                    height="auto",
+                    height=130,
                     allow_preview=False,
                     interactive=False,
                     buttons=[],
