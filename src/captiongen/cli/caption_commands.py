@@ -1,5 +1,6 @@
 """Captions on the command line: of your own pictures, and of one held-out picture beside what people said."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 from captiongen.cli.layout import Layout
 from captiongen.cli.model_uri import HELP, model_folder
 from captiongen.errors import CaptionGenError, DataError, ImageDecodeError, UsageError
+from captiongen.files import sha256_of_file, write_atomically
 from captiongen.params import load_params
 
 if TYPE_CHECKING:
@@ -60,33 +62,38 @@ def show(
     params = load_params(layout.params)
     evaluated = read_captions(layout.evaluation / "captions.parquet")
     chosen = evaluated[seed % len(evaluated)]
-    picture_path, result = _caption_held_out(chosen.image_id, params.evaluate.split, model)
-    typer.echo(
-        f"\npicture     {picture_path}   ({params.ingest.name}, {params.evaluate.split} split, never trained on)"
-    )
-    typer.secho(f"caption     {result.best.caption}", bold=True)
+    picture = _held_out_picture(chosen.image_id, params.evaluate.split)
+    typer.echo(f"\npicture     {picture}   ({params.ingest.name}, {params.evaluate.split} split, never trained on)")
+    typer.secho(f"caption     {_caption_once(picture, _folder(model))}", bold=True)
     for reference in chosen.references:
         typer.echo(f"a person    {reference}")
     typer.echo("\n" + format_report(read_report(layout.evaluation / "metrics.json")))
 
 
-def _caption_held_out(image_id: str, split: "Split", model: str | None) -> "tuple[Path, CaptionResult]":
-    """Writes the picture where a person can look at it, and captions it from that file."""
-    from captiongen.data.images import decode_image
+def _held_out_picture(image_id: str, split: "Split") -> Path:
+    """Writes a picture of the processed data where a person can look at it."""
     from captiongen.data.shards import open_processed
-    from captiongen.inference import CaptionEngine
 
     layout = Layout()
-    rows = open_processed(layout.processed).rows(split)
-    row = next((row for row in rows if row.image_id == image_id), None)
+    row = next((row for row in open_processed(layout.processed).rows(split) if row.image_id == image_id), None)
     if row is None:
         raise DataError(f"Expected {image_id} in split {split} of {layout.processed}, found none. Run `dvc repro`.")
     path = layout.state / "shown" / f"{Path(image_id).stem}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(row.image_png)
-    engine = CaptionEngine.load(_folder(model))
-    [result] = engine.caption([decode_image(path.read_bytes())])
-    return path, result
+    write_atomically(path, row.image_png)
+    return path
+
+
+def _caption_once(picture: Path, model: Path) -> str:
+    """The model's caption of a shown picture; kept beside it, since loading the model takes longer than the rest."""
+    identity = sha256_of_file(model / "manifest.json") + sha256_of_file(picture)
+    kept = picture.with_name(f"{picture.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.txt")
+    if not kept.is_file():
+        from captiongen.data.images import decode_image
+        from captiongen.inference import CaptionEngine
+
+        [result] = CaptionEngine.load(model).caption([decode_image(picture.read_bytes())])
+        write_atomically(kept, result.best.caption)
+    return kept.read_text(encoding="utf-8")
 
 
 def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives: int, is_json: bool) -> int:
