@@ -20,12 +20,6 @@ def tracking_uri(project: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state_folder(project) / 'mlflow.db'}"
 
 
-def database_file(project: Path) -> Path | None:
-    """Returns the tracking database, None where it is no file of this machine."""
-    uri = tracking_uri(project)
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def state_folder(project: Path) -> Path:
     """Where a project keeps its database, MLflow artifacts and locks, versioned by nobody."""
     return project.resolve() / ".captiongen"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from captiongen.cli.layout import Layout
-from captiongen.params import Params, load_params
+from captiongen.params import load_params
 
 app = typer.Typer(rich_markup_mode="markdown")
 _PANEL = "Release"
@@ -22,41 +22,24 @@ def release(
 
     A model that is in service already is left as it is. A model that fails the gate stays `challenger` (exit code 4).
     """
-    from captiongen.cli.release_receipt import read_receipt
+    from captiongen.cli import release_steps as steps
 
     layout = Layout()
     params = load_params(layout.params)
-    if (receipt := read_receipt(layout, params)) is not None:
-        _say_finished(receipt.name, receipt.version, receipt.bento)
+    if (finished := steps.find_finished(layout, params)) is not None:
+        typer.echo(f"{finished.name} version {finished.version} is this model, and in service: nothing to release.")
+        typer.echo(f"  Bento {finished.tags[steps.BENTO_TAG]}")
         return
-    _release(layout, params, allow_dirty=is_dirty_allowed)
-
-
-def _release(layout: Layout, params: Params, *, allow_dirty: bool) -> None:
-    from captiongen.adapters.mlflow_registry import release_key
-    from captiongen.cli import release_steps as steps
-    from captiongen.cli.release_receipt import write_receipt
-
-    version = steps.find_finished(layout, params)
-    if version is not None:
-        bento = version.tags[steps.BENTO_TAG]
-        _say_finished(version.name, version.version, bento)
-    else:
-        candidate = steps.inspect_candidate(layout, params, allow_dirty=allow_dirty)
-        version = steps.register(layout, params, candidate)
-        typer.echo(f"registered {version.name} version {version.version} as challenger")
-        verdict = steps.judge(layout, params, candidate, version)
-        verdict = steps.promote(layout, params, candidate, version, verdict)
-        typer.echo(f"version {version.version} is champion. {verdict.describe()}")
-        bento = steps.package(layout, params, version)
-        typer.echo(f"packaged as Bento {bento}; trying it out ...")
-        answer = steps.smoke_test(layout, params, version, bento)
-        typer.echo(f'served, it says of a held-out picture: "{answer["caption"]}"')
-    write_receipt(layout, name=version.name, version=version.version, bento=bento, key=release_key(version.lineage))
-
-
-def _say_finished(name: str, version: str, bento: str) -> None:
-    typer.echo(f"{name} version {version} is this model, and in service as Bento {bento}: nothing to release.")
+    candidate = steps.inspect_candidate(layout, params, allow_dirty=is_dirty_allowed)
+    version = steps.register(layout, params, candidate)
+    typer.echo(f"registered {version.name} version {version.version}, challenger")
+    verdict = steps.judge(layout, params, candidate, version)
+    verdict = steps.promote(layout, params, candidate, version, verdict)
+    typer.echo(f"champion: version {version.version}. {verdict.describe()}")
+    bento = steps.package(layout, params, version)
+    typer.echo(f"packaged as Bento {bento}")
+    answer = steps.smoke_test(layout, params, version, bento)
+    typer.echo(f'the service says of a held-out picture: "{answer["caption"]}"')
 
 
 @app.command(

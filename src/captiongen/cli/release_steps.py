@@ -38,14 +38,13 @@ def find_finished(layout: Layout, params: Params) -> "RegisteredVersion | None":
     Uncommitted changes do not matter here: there is nothing to release.
     """
     from captiongen.adapters.mlflow_registry import release_key
-    from captiongen.cli.release_receipt import has_bento
 
     champion = _registry(layout, params).champion()
     if champion is None or SMOKE_TAG not in champion.tags:
         return None
     lineage = replace(read_lineage(layout.root, layout.model), is_dirty=champion.lineage.is_dirty)
     is_same = release_key(lineage) == release_key(champion.lineage)
-    return champion if is_same and has_bento(champion.tags[BENTO_TAG], layout) else None
+    return champion if is_same and _has_bento(champion.tags[BENTO_TAG], layout) else None
 
 
 def inspect_candidate(layout: Layout, params: Params, *, allow_dirty: bool = False) -> Candidate:
@@ -208,6 +207,16 @@ def _refuse_dirty(git: "GitState") -> None:
             f"Expected the tree to be what is committed (dvc.lock aside), found changes in {named}. "
             "Commit them and run `dvc repro`, or mark the release as an experiment with --allow-dirty."
         )
+
+
+def _has_bento(tag: str, layout: Layout) -> bool:
+    from captiongen.adapters.bento_packaging import bento_model_folder
+    from captiongen.errors import ServiceError
+
+    try:
+        return bento_model_folder(tag, project=layout.root).is_dir()
+    except ServiceError:
+        return False
 
 
 def _registry(layout: Layout, params: Params) -> "ModelRegistry":
