@@ -1,6 +1,7 @@
 """One tiny released model, packaged once, and one server of its Bento for all tests of the service."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,19 @@ from tiny import tiny_model_folder
 from captiongen.adapters.bento_packaging import package
 from captiongen.files import sha256_of_file
 from captiongen.types import Lineage
+
+
+@pytest.fixture(scope="session")
+def project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working copy that has released before: its stores hold files that are named as the project's own."""
+    copy = tmp_path_factory.mktemp("project")
+    shutil.copytree(project / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("bentofile.yaml", "pyproject.toml", "requirements.txt"):
+        shutil.copyfile(project / name, copy / name)
+    shutil.copytree(copy / "src", copy / ".bentoml" / "bentos" / "captiongen" / "1" / "src")
+    shutil.copyfile(project / "pyproject.toml", copy / ".bentoml" / "bentos" / "captiongen" / "1" / "pyproject.toml")
+    shutil.copytree(copy / "src", copy / ".captiongen" / "mlartifacts" / "1" / "code" / "src")
+    return copy
 
 
 @pytest.fixture(scope="session")
