@@ -42,6 +42,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 apply_defaults(_STATE)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a file's tests on one worker, and a folder's where its files share a server or a project."""
+    for item in items:
+        folder = item.path.parent
+        shares = folder.name in ("e2e", "serving") and "unit" not in folder.parts
+        item.add_marker(pytest.mark.xdist_group(str(folder if shares else item.path)))
+
+
 def pytest_sessionfinish() -> None:
     """Removes what the tools wrote."""
     shutil.rmtree(_STATE, ignore_errors=True)
