@@ -27,24 +27,40 @@ from captiongen.params import DecodeParams
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import CaptionedImage, CaptionResult, Hypothesis, Split, WordScore
 
+#: What every search must know of the tokenizer.
+SPECIAL_TOKENS = SpecialTokens(
+    bos_id=CaptionTokenizer.bos_id, eos_id=CaptionTokenizer.eos_id, pad_id=CaptionTokenizer.pad_id
+)
+_NEVER_WRITTEN = (CaptionTokenizer.pad_id, CaptionTokenizer.bos_id, CaptionTokenizer.unk_id)
+
 
 class CachedNextToken:
     """A decoder over a batch of images as a next-token callable that keeps keys and values between calls."""
 
-    def __init__(self, decoder: CaptionDecoder, features: Tensor, forbidden: Sequence[int]) -> None:
+    def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
         self._decoder = decoder
         self._state = decoder.start(features)
-        self._forbidden = list(forbidden)
 
     def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
         """(B, K) tokens and parents -> (B, K, V) log-probabilities; forbidden tokens are -inf."""
         state = self._state.select(parents)
         logits, self._state, _ = self._decoder.advance(state, tokens[:, :, None])
-        logits = logits[:, :, -1].float()
-        logits[..., self._forbidden] = float("-inf")
-        if state.length == 0:  # no caption is empty
-            logits[..., CaptionTokenizer.eos_id] = float("-inf")
-        return logits.log_softmax(dim=-1)
+        return caption_log_probabilities(logits, first_position=state.length)[:, :, -1]
+
+
+def caption_log_probabilities(logits: Tensor, *, first_position: int = 0) -> Tensor:
+    """The distribution that captions are drawn from: no padding, second beginning, unknown word, nor empty caption.
+
+    Args:
+        logits: (B, K, T, V) of the decoder.
+        first_position: of the T tokens in the caption.
+    """
+    logits = logits.float()
+    is_forbidden = torch.zeros(logits.shape[-2:], dtype=torch.bool, device=logits.device)  # (T, V)
+    is_forbidden[:, list(_NEVER_WRITTEN)] = True
+    if first_position == 0:
+        is_forbidden[0, CaptionTokenizer.eos_id] = True
+    return logits.masked_fill(is_forbidden, float("-inf")).log_softmax(dim=-1)
 
 
 class CaptionEngine:
@@ -151,16 +167,13 @@ def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> l
         raise UsageError(
             f"This captioner writes at most {decoder.max_tokens} tokens, max_tokens is {decode.max_tokens}. Lower it."
         )
-    tokenizer = CaptionTokenizer
-    special = SpecialTokens(bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
-    forbidden = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.unk_id)
-    next_token = CachedNextToken(decoder, features, forbidden)
+    next_token = CachedNextToken(decoder, features)
     num_images, device = features.shape[0], features.device
     if decode.method == "beam":
         return beam_search(
             next_token,
             num_images=num_images,
-            special=special,
+            special=SPECIAL_TOKENS,
             num_beams=decode.num_beams,
             num_hypotheses=decode.num_hypotheses,
             length_penalty=decode.length_penalty,
@@ -168,19 +181,20 @@ def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> l
             device=device,
         )
     if decode.method == "greedy":
-        found = greedy(next_token, num_images=num_images, special=special, max_tokens=decode.max_tokens, device=device)
-    else:
-        found = sample(
-            next_token,
-            num_images=num_images,
-            special=special,
-            max_tokens=decode.max_tokens,
-            generator=torch.Generator(device=device).manual_seed(decode.seed),
-            temperature=decode.temperature,
-            top_p=decode.top_p,
-            device=device,
+        found = greedy(
+            next_token, num_images=num_images, special=SPECIAL_TOKENS, max_tokens=decode.max_tokens, device=device
         )
-    return [[one] for one in found]
+        return [[one] for one in found]
+    return sample(
+        next_token,
+        num_images=num_images,
+        special=SPECIAL_TOKENS,
+        max_tokens=decode.max_tokens,
+        generator=torch.Generator(device=device).manual_seed(decode.seed),
+        temperature=decode.temperature,
+        top_p=decode.top_p,
+        device=device,
+    )
 
 
 def _hypothesis(decoded: Decoded, tokenizer: CaptionTokenizer) -> Hypothesis:

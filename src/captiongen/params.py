@@ -104,9 +104,7 @@ class EncoderParams(_Section):
     name: str  # as timm.list_models() has it; the hub tag may follow a dot
     weights: str = "none"  # none: random; hub: timm's pretrained weights; else the path of a safetensors file
     weights_sha256: str | None = None  # checked at load; `captiongen fetch weights` writes it
-    training: Literal["frozen", "finetuned"] = "finetuned"
-    learning_rate_factor: Positive = 1.0  # of the decoder's rate, when finetuned
-    drop_path: Fraction = 0.0
+    drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
     is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
 
@@ -130,15 +128,15 @@ class DecoderParams(_Section):
 
 
 class AugmentationParams(_Section):
-    """Changes to training images; none when the encoder is frozen, whose features are computed once."""
+    """Changes to training images."""
 
     min_crop_area: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     colour: Fraction = 0.0  # strength of brightness, contrast and saturation jitter
     mirror: bool = False  # left and right are swapped in the captions too
 
 
-class OptimisationParams(_Section):
-    """How the weights move."""
+class PhaseParams(_Section):
+    """How the weights move in one phase of a training."""
 
     num_epochs: Count
     batch_size: Count = 32  # images per forward pass, each with all of its captions
@@ -146,10 +144,38 @@ class OptimisationParams(_Section):
     learning_rate: Positive = 5e-4
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     warmup_fraction: Fraction = 0.05  # of all steps; cosine to zero after it
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     max_gradient_norm: Positive = 1.0
-    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # 0: off
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # running average of the weights, 0: off
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
+
+
+class FrozenPhase(PhaseParams):
+    """Cross-entropy on the features of an encoder that stays as it is; they are computed once and kept."""
+
+    kind: Literal["frozen"]
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    mirror: bool = False  # also the features of the mirrored pictures, left and right swapped in the captions
+
+
+class FinetunedPhase(PhaseParams):
+    """Cross-entropy with encoder and decoder together, on pictures that change from epoch to epoch."""
+
+    kind: Literal["finetuned"]
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    augmentation: AugmentationParams = AugmentationParams()
+    encoder_learning_rate_factor: Positive = 1.0  # of the decoder's rate
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # each earlier block of the encoder moves slower by this
+
+
+class SelfCriticalPhase(PhaseParams):
+    """Policy gradient on CIDEr-D, on the features of an encoder that stays as it is."""
+
+    kind: Literal["self_critical"]
+    learning_rate: Positive = 1e-5
+    num_samples: Annotated[int, Field(ge=2)] = 5  # captions drawn per image; each is judged against the others' mean
+
+
+Phase = Annotated[FrozenPhase | FinetunedPhase | SelfCriticalPhase, Field(discriminator="kind")]
 
 
 class DecodeParams(_Section):
@@ -177,8 +203,15 @@ class SelectionParams(_Section):
     """Which epoch wins: the best dev CIDEr of free-running captions."""
 
     every_num_epochs: Count = 1
-    patience: Count = 3  # evaluations without a better one before training stops
+    patience: Count = 3  # evaluations without a better one before a phase stops
     max_images: Count | None = None  # of the dev split; None: all
+
+
+class StartParams(_Section):
+    """A captioner whose weights the first phase begins with, instead of random ones."""
+
+    path: str  # a captioner folder
+    weights_sha256: str  # as its manifest has it; a change makes the stage stale
 
 
 class TrainParams(_Section):
@@ -187,18 +220,10 @@ class TrainParams(_Section):
     seed: Seed = 0
     encoder: EncoderParams
     decoder: DecoderParams = DecoderParams()
-    augmentation: AugmentationParams = AugmentationParams()
-    optimisation: OptimisationParams
+    start_from: StartParams | None = None
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]  # one after the other, each from the best weights so far
     selection: SelectionParams = SelectionParams()
     decode: DecodeParams = DecodeParams()
-
-    @model_validator(mode="after")
-    def _frozen_encoders_see_plain_images(self) -> "TrainParams":
-        if self.encoder.training == "frozen" and self.augmentation != AugmentationParams():
-            raise ValueError(
-                "augmentation needs encoder.training: finetuned; with a frozen encoder features are computed once"
-            )
-        return self
 
 
 class EvaluateParams(_Section):

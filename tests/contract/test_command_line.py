@@ -58,4 +58,4 @@ def test_an_unknown_key_in_params_is_named(tmp_path: Path, project: Path):
     (tmp_path / "params.yaml").write_text(params.replace("num_epochs", "num_epoch"))
     process = _captiongen("ingest", cwd=tmp_path)
     assert process.returncode == 2
-    assert "train.optimisation.num_epoch: unknown key" in process.stderr
+    assert "train.phases.0.finetuned.num_epoch: unknown key" in process.stderr

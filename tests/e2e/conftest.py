@@ -16,7 +16,7 @@ TINY = {
     "preprocess": {"image_size_px": 64},
     "train": {
         "decoder": {"width": 32, "num_layers": 1, "num_heads": 2},
-        "optimisation": {"num_epochs": 2, "batch_size": 32},
+        "phases": [{"kind": "finetuned", "num_epochs": 2, "batch_size": 32}],
         "selection": {"every_num_epochs": 1},
         "decode": {"num_beams": 2, "max_tokens": 12},
     },

@@ -41,8 +41,8 @@ def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(engine, pictures
 class Uncached(CachedNextToken):
     """Reads each whole prefix again at every call."""
 
-    def __init__(self, decoder, features, forbidden):
-        super().__init__(decoder, features, forbidden)
+    def __init__(self, decoder, features):
+        super().__init__(decoder, features)
         self._start, self._prefixes = self._state, None
 
     def __call__(self, tokens, parents):
@@ -65,7 +65,7 @@ def test_cached_decoding_equals_uncached(folder):
     generator = torch.Generator().manual_seed(0)
     channels = decoder.bridge[0].normalized_shape[0]
     features = torch.randn(3, channels, 4, 4, generator=generator)
-    cached, uncached = CachedNextToken(decoder, features, [0, 1, 3]), Uncached(decoder, features, [0, 1, 3])
+    cached, uncached = CachedNextToken(decoder, features), Uncached(decoder, features)
     tokens, parents = torch.ones(3, 1, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long)
     for _ in range(8):
         one, two = cached(tokens, parents), uncached(tokens, parents)

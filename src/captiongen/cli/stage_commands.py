@@ -112,7 +112,7 @@ def train() -> None:
             state_folder=layout.state,
             tracker=tracker,
         )
-        history = result.fitted.progress.history
+        history = result.trained.history
         tracker.log_curves(
             {
                 "train loss": [(row.epoch, row.train_loss) for row in history],
@@ -121,8 +121,8 @@ def train() -> None:
             name="curves",
             x_label="epoch",
         )
-    progress = result.fitted.progress
-    _say(f"best epoch {progress.best_epoch} of {progress.num_epochs_done}: dev CIDEr {progress.best_cider:.1f}")
+    trained = result.trained
+    _say(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")
 
 
 @app.command(rich_help_panel=_PANEL)

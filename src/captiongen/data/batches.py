@@ -4,7 +4,7 @@ Shapes: B images, K captions of an image (short lists are padded with empty rows
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class TrainingSet:
         tokens: for each image its captions as ids, begin and end tokens included.
         mirrored_tokens: the same for the mirrored picture.
         is_features: what `entries` are.
+        mirrored_entries: features of the mirrored pictures, None to learn from the pictures as they are only.
     """
 
     image_ids: Sequence[str]
@@ -35,6 +36,7 @@ class TrainingSet:
     tokens: Sequence[Sequence[Sequence[int]]]
     mirrored_tokens: Sequence[Sequence[Sequence[int]]]
     is_features: bool
+    mirrored_entries: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,17 @@ class Batch:
         positions: which entries these are.
         inputs: (B, 3, S, S) uint8 pictures, or (B, C, G, G) features.
         tokens: (B, K, T) int64, padded; the model reads [..., :-1] and predicts [..., 1:].
+        is_features: what `inputs` are.
     """
 
     positions: Sequence[int]
     inputs: Tensor
     tokens: Tensor
+    is_features: bool
+
+    def to(self, device: torch.device) -> "Batch":
+        """Returns the batch with its tensors on a device."""
+        return replace(self, inputs=self.inputs.to(device), tokens=self.tokens.to(device))
 
 
 def encode_captions(
@@ -74,16 +82,29 @@ def epoch_batches(
     for start in range(0, len(order), batch_size):
         # Sorted positions read the memory map front to back; the order inside a batch does not matter.
         positions = sorted(order[start : start + batch_size])
-        entries = torch.from_numpy(np.ascontiguousarray(data.entries[positions]))
         if augment is None:
-            yield Batch(positions, entries, pad([data.tokens[i] for i in positions], CaptionTokenizer.pad_id))
-            continue
-        pictures, is_mirrored = augment(entries.permute(0, 3, 1, 2))
+            inputs, is_mirrored = _features(data, positions, generator)
+        else:
+            entries = torch.from_numpy(np.ascontiguousarray(data.entries[positions]))
+            inputs, is_mirrored = augment(entries.permute(0, 3, 1, 2))
         rows = [
             (data.mirrored_tokens if mirrored else data.tokens)[i]
             for i, mirrored in zip(positions, is_mirrored, strict=True)
         ]
-        yield Batch(positions, pictures, pad(rows, CaptionTokenizer.pad_id))
+        yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features)
+
+
+def _features(
+    data: TrainingSet, positions: Sequence[int], generator: torch.Generator
+) -> tuple[Tensor, Sequence[bool]]:
+    """(B, C, G, G) features of the pictures as they are or, by a throw of the coin, mirrored; and which are."""
+    entries = np.ascontiguousarray(data.entries[positions])
+    if data.mirrored_entries is None:
+        return torch.from_numpy(entries), [False] * len(positions)
+    is_mirrored = torch.rand(len(positions), generator=generator) < 0.5
+    chosen = [position for position, mirrored in zip(positions, is_mirrored.tolist(), strict=True) if mirrored]
+    entries[is_mirrored.numpy()] = data.mirrored_entries[chosen]
+    return torch.from_numpy(entries), is_mirrored.tolist()
 
 
 def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:

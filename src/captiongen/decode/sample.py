@@ -1,6 +1,6 @@
-"""Greedy search and sampling over a next-token callable: one row per image, one loop, two ways to choose.
+"""Greedy search and sampling over a next-token callable: one loop, two ways to choose.
 
-Shapes: B images, V vocabulary.
+Shapes: B images, K captions drawn of each, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens, first_tokens
 
-#: Picks one token per image: (B, V) log-probabilities -> (B,) ids.
+#: Picks one token per row: (B, K, V) log-probabilities -> (B, K) ids.
 Chooser = Callable[[Tensor], Tensor]
 
 
@@ -23,7 +23,8 @@ def greedy(
     device: torch.device | None = None,
 ) -> list[Decoded]:
     """Takes the most probable token at each step; equals `beam_search` with one beam."""
-    return _generate(next_token, lambda odds: odds.argmax(dim=-1), num_images, special, max_tokens, device)
+    start = first_tokens(num_images, special, device or torch.device("cpu"))
+    return [one for [one] in _generate(next_token, lambda odds: odds.argmax(dim=-1), start, special, max_tokens)]
 
 
 def sample(
@@ -33,10 +34,11 @@ def sample(
     special: SpecialTokens,
     max_tokens: int,
     generator: torch.Generator,
+    num_samples: int = 1,
     temperature: float = 1.0,
     top_p: float = 1.0,
     device: torch.device | None = None,
-) -> list[Decoded]:
+) -> list[list[Decoded]]:
     """Draws each token from the model's distribution.
 
     Args:
@@ -44,11 +46,15 @@ def sample(
         num_images: B.
         special: begin, end and padding token.
         max_tokens: longest caption, the end token counted.
-        generator: the same seed draws the same captions.
+        generator: the same seed draws the same captions; it lives where the model does.
+        num_samples: K, captions of each image.
         temperature: below 1 sharpens, above 1 flattens.
         top_p: draw only from the smallest set of tokens whose probabilities reach this sum (nucleus sampling,
             arXiv 1904.09751).
         device: where the model's tensors live.
+
+    Returns:
+        For each image its K captions, in the order drawn.
     """
 
     def draw(log_probabilities: Tensor) -> Tensor:
@@ -57,34 +63,34 @@ def sample(
             ordered, order = odds.sort(dim=-1, descending=True)
             is_outside = ordered.cumsum(dim=-1) - ordered >= top_p
             odds = torch.zeros_like(odds).scatter(-1, order, ordered.masked_fill(is_outside, 0.0))
-        return torch.multinomial(odds, 1, generator=generator)[:, 0]
+        return torch.multinomial(odds.flatten(0, 1), 1, generator=generator).view(odds.shape[:-1])
 
-    return _generate(next_token, draw, num_images, special, max_tokens, device)
+    tokens, parents = first_tokens(num_images, special, device or torch.device("cpu"))
+    start = tokens.expand(-1, num_samples), parents.expand(-1, num_samples)
+    return _generate(next_token, draw, start, special, max_tokens)
 
 
 def _generate(
-    next_token: NextToken,
-    choose: Chooser,
-    num_images: int,
-    special: SpecialTokens,
-    max_tokens: int,
-    device: torch.device | None,
-) -> list[Decoded]:
-    tokens, parents = first_tokens(num_images, special, device or torch.device("cpu"))
+    next_token: NextToken, choose: Chooser, start: tuple[Tensor, Tensor], special: SpecialTokens, max_tokens: int
+) -> list[list[Decoded]]:
+    tokens, parents = start  # each (B, K)
+    own = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)  # every row continues itself
     chosen: list[Tensor] = []
     log_probabilities: list[Tensor] = []
-    is_ended = torch.zeros(num_images, dtype=torch.bool, device=tokens.device)
+    is_ended = torch.zeros_like(tokens, dtype=torch.bool)
     for _ in range(max_tokens):
-        step = next_token(tokens, parents)[:, 0]  # (B, V)
-        picked = choose(step).masked_fill(is_ended, special.pad_id)
-        chosen.append(picked)
-        log_probabilities.append(step.gather(1, picked[:, None])[:, 0])
-        is_ended |= picked == special.eos_id
+        step = next_token(tokens, parents)  # (B, K, V)
+        tokens, parents = choose(step).masked_fill(is_ended, special.pad_id), own
+        chosen.append(tokens)
+        log_probabilities.append(step.gather(-1, tokens[..., None])[..., 0])
+        is_ended |= tokens == special.eos_id
         if bool(is_ended.all()):
             break
-        tokens = picked[:, None]
-    ids, logs = torch.stack(chosen, dim=1), torch.stack(log_probabilities, dim=1)
-    return [_cut_after_end(row, log, special) for row, log in zip(ids.tolist(), logs.tolist(), strict=True)]
+    ids, logs = torch.stack(chosen, dim=-1).tolist(), torch.stack(log_probabilities, dim=-1).tolist()  # (B, K, T)
+    return [
+        [_cut_after_end(row, log, special) for row, log in zip(*of_one, strict=True)]
+        for of_one in zip(ids, logs, strict=True)
+    ]
 
 
 def _cut_after_end(ids: list[int], logs: list[float], special: SpecialTokens) -> Decoded:

@@ -30,19 +30,27 @@ def load_pictures(data: ProcessedData, split: Split, cache: Path) -> npt.NDArray
 
 
 def load_features(
-    data: ProcessedData, split: Split, encoder: ImageEncoder, cache: Path, *, device: torch.device
+    data: ProcessedData,
+    split: Split,
+    encoder: ImageEncoder,
+    cache: Path,
+    *,
+    device: torch.device,
+    is_mirrored: bool = False,
 ) -> npt.NDArray[Any]:
     """Returns the split's features, (images, C, G, G) float16, in the order of `ProcessedData.rows`.
 
     They are computed once for these weights and this preprocessing, whatever else changes.
     """
-    key = _key("features", data, split, _digest_of_weights(encoder), str(encoder.mean.tolist()))
+    kind = "mirrored-features" if is_mirrored else "features"
+    key = _key(kind, data, split, _digest_of_weights(encoder), str(encoder.mean.tolist()))
     encoder = encoder.to(device).eval()
 
     @torch.inference_mode()
     def encode() -> Iterator[npt.NDArray[Any]]:
         for pictures in _pictures(data, split):
             images = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
+            images = images.flip(-1) if is_mirrored else images
             yield encoder(images).half().cpu().numpy()
 
     return cached_array(cache, key=key, blocks=encode(), num_entries=data.counts[split])

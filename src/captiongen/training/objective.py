@@ -4,13 +4,45 @@ Shapes: B images, K captions, T tokens, V vocabulary.
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
+from captiongen.data.batches import Batch
 from captiongen.model.captioner import Captioner
-from captiongen.params import OptimisationParams
+from captiongen.params import FinetunedPhase, PhaseParams
+from captiongen.text.tokenizer import CaptionTokenizer
+
+
+class Objective(Protocol):
+    """What one phase minimises."""
+
+    def __call__(self, captioner: Captioner, batch: Batch, *, step: int) -> Tensor:
+        """Returns the loss of a batch, a scalar; `step` seeds what is drawn."""
+
+
+class CrossEntropy:
+    """Mean cross-entropy per token of the human captions.
+
+    Args:
+        label_smoothing: share of the target spread over all words (arXiv 1512.00567).
+    """
+
+    def __init__(self, label_smoothing: float) -> None:
+        self._label_smoothing = label_smoothing
+
+    def __call__(self, captioner: Captioner, batch: Batch, *, step: int) -> Tensor:
+        """Returns the loss in nats; nothing is drawn but dropout, from torch's own generator."""
+        features = features_of(captioner, batch)
+        pad_id = CaptionTokenizer.pad_id
+        return caption_loss(captioner, features, batch.tokens, pad_id=pad_id, label_smoothing=self._label_smoothing)
+
+
+def features_of(captioner: Captioner, batch: Batch) -> Tensor:
+    """(B, C, G, G) float features of a batch: those it holds, or those of its pictures."""
+    return batch.inputs.float() if batch.is_features else captioner.encoder(batch.inputs)
 
 
 def caption_loss(
@@ -55,17 +87,21 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def build_optimiser(captioner: Captioner, params: OptimisationParams, *, encoder_factor: float) -> optim.AdamW:
-    """AdamW with the encoder at its own rate; matrices decay, biases and norms do not."""
-    groups: list[dict[str, object]] = []
-    for module, factor in ((captioner.encoder, encoder_factor), (captioner.decoder, 1.0)):
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        for is_matrix in (True, False):
-            chosen = [parameter for parameter in trained if (parameter.ndim >= 2) == is_matrix]
-            decay = params.weight_decay if is_matrix else 0.0
-            if chosen:
-                groups.append({"params": chosen, "weight_decay": decay, "rate_factor": factor})
-    return optim.AdamW(groups, lr=params.learning_rate, betas=(0.9, 0.98))
+def build_optimiser(captioner: Captioner, phase: PhaseParams) -> optim.AdamW:
+    """AdamW over what the phase trains; matrices decay, biases and norms do not.
+
+    A finetuned encoder moves at its own rate, its earlier blocks slower than its later ones (timm's layer decay).
+    """
+    from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+
+    groups = [
+        {**group, "rate_factor": 1.0} for group in param_groups_weight_decay(captioner.decoder, phase.weight_decay)
+    ]
+    if isinstance(phase, FinetunedPhase):
+        factor, backbone = phase.encoder_learning_rate_factor, captioner.encoder.backbone
+        of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
+        groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
+    return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))
 
 
 def set_learning_rate(optimiser: optim.Optimizer, learning_rate: float) -> None:

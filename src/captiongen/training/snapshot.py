@@ -24,9 +24,13 @@ NUM_KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One row of the training curves; `dev_cider` is None in epochs without a selection."""
+    """One row of the training curves; `dev_cider` is None in epochs without a selection.
+
+    Epochs count through all phases; what `train_loss` is depends on the phase (`captiongen.training.objective`).
+    """
 
     epoch: int
+    phase: str
     train_loss: float
     learning_rate: float
     dev_cider: float | None
@@ -34,7 +38,7 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training got."""
+    """How far a phase got; the best epoch may be one of an earlier phase."""
 
     num_epochs_done: int
     best_epoch: int
@@ -68,7 +72,7 @@ def save_snapshot(folder: Path, state: TrainingState, progress: Progress, best: 
 
 
 def load_newest_snapshot(folder: Path, state: TrainingState) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Restores the newest snapshot that is whole into `state`; a damaged one is passed over with a warning.
+    """Restores the newest snapshot that is whole into `state`; a damaged one is removed, with a warning.
 
     Returns:
         The progress and the best weights so far; None when there is nothing to go on from.
@@ -77,6 +81,7 @@ def load_newest_snapshot(folder: Path, state: TrainingState) -> tuple[Progress, 
         record = _intact(candidate)
         if record is None:
             warnings.warn(f"{candidate} is damaged; going on from the snapshot before it", stacklevel=2)
+            shutil.rmtree(candidate)  # else it would count among the newest, and push out whole ones
             continue
         state.captioner.load_state_dict(load_file(candidate / "captioner.safetensors"))
         if state.average is not None:

@@ -91,7 +91,7 @@ def test_a_broken_params_file_is_named(layout: Layout):
     """A key out of range is found, and named, without stopping the other checks."""
     layout.params.write_text(layout.params.read_text().replace("num_epochs: ", "num_epochs: -"))
     checks = _states(layout)
-    assert "train.optimisation.num_epochs" in checks["params.yaml"].found
+    assert "train.phases.0.finetuned.num_epochs" in checks["params.yaml"].found
     assert "git" in checks
 
 

@@ -151,7 +151,7 @@ def test_the_same_seed_samples_the_same_captions():
         found = sample(
             MarkovModel(random_tables(8, 1)), num_images=8, special=SPECIAL, max_tokens=8, generator=generator
         )
-        return [one.tokens for one in found]
+        return [one.tokens for [one] in found]
 
     assert draw(3) == draw(3)
     assert draw(3) != draw(4)
@@ -163,7 +163,7 @@ def test_a_tiny_nucleus_is_the_greedy_search():
     generator = torch.Generator().manual_seed(0)
     found = sample(MarkovModel(tables), num_images=5, special=SPECIAL, max_tokens=6, generator=generator, top_p=1e-6)
     straight = greedy(MarkovModel(tables), num_images=5, special=SPECIAL, max_tokens=6)
-    assert [one.tokens for one in found] == [one.tokens for one in straight]
+    assert [one.tokens for [one] in found] == [one.tokens for one in straight]
 
 
 def test_sampling_follows_the_distribution():
@@ -171,5 +171,17 @@ def test_sampling_follows_the_distribution():
     tables = random_tables(1, 9).expand(4000, -1, -1)
     generator = torch.Generator().manual_seed(1)
     found = sample(MarkovModel(tables), num_images=4000, special=SPECIAL, max_tokens=1, generator=generator)
-    counts = torch.bincount(torch.tensor([one.tokens[0] for one in found]), minlength=NUM_TOKENS) / 4000
+    counts = torch.bincount(torch.tensor([one.tokens[0] for [one] in found]), minlength=NUM_TOKENS) / 4000
     assert torch.allclose(counts, tables[0, BOS].exp(), atol=0.03)
+
+
+def test_several_samples_of_an_image_are_drawn_apart():
+    """Asked for many, each image gets as many, drawn by itself, each as likely as the model says."""
+    tables = random_tables(2, 9)
+    generator = torch.Generator().manual_seed(1)
+    found = sample(
+        MarkovModel(tables), num_images=2, special=SPECIAL, max_tokens=1, generator=generator, num_samples=3000
+    )
+    for image, drawn in enumerate(found):
+        counts = torch.bincount(torch.tensor([one.tokens[0] for one in drawn]), minlength=NUM_TOKENS) / 3000
+        assert torch.allclose(counts, tables[image, BOS].exp(), atol=0.03)

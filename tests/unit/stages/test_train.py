@@ -9,19 +9,20 @@ import pytest
 from filelock import FileLock
 
 from captiongen.data.shards import open_processed, write_index
-from captiongen.errors import DataError, TrainingError
+from captiongen.errors import CheckpointError, DataError, TrainingError
 from captiongen.inference import CaptionEngine
-from captiongen.params import DecodeParams, DecoderParams, EncoderParams, OptimisationParams, TrainParams
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
 from tests.tiny import tiny_processed
 
 
-def params(training: str = "finetuned", *, num_epochs: int = 2) -> TrainParams:
+def params(*kinds: str, num_epochs: int = 2, **changes) -> TrainParams:
     return TrainParams(
-        encoder=EncoderParams(name="test_convnext", output_stride=16, training=training),
+        encoder=EncoderParams(name="test_convnext", output_stride=16),
         decoder=DecoderParams(width=32, num_layers=1, num_heads=2),
-        optimisation=OptimisationParams(num_epochs=num_epochs, batch_size=8),
+        phases=[{"kind": kind, "num_epochs": num_epochs, "batch_size": 8} for kind in kinds or ["finetuned"]],
+        **changes,
         decode=DecodeParams(num_beams=2, max_tokens=12),
     )
 
@@ -67,12 +68,12 @@ def test_a_trained_captioner_captions(tmp_path, data_folder, training):
     assert engine.manifest.data_hash == data.data_hash
     assert engine.manifest.preprocessing == data.preprocessing
     assert tracker.tags["captiongen.model_sha256"] == result.manifest.weights_sha256
-    assert tracker.params["train.encoder.training"] == training
+    assert tracker.params["train.phases.1.kind"] == training
     assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [2, 4]
     summary = json.loads((tmp_path / "reports" / "train.json").read_text())
     assert summary["dev_cider"] == result.manifest.dev_cider
     curves = (tmp_path / "reports" / "curves.csv").read_text().splitlines()
-    assert curves[0] == "epoch,train_loss,learning_rate,dev_cider"
+    assert curves[0] == "epoch,phase,train_loss,learning_rate,dev_cider"
     assert len(curves) == 3
 
 
@@ -89,7 +90,7 @@ def test_training_again_gives_the_same_bytes(tmp_path, data_folder):
 
 
 def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder):
-    """With `training: frozen` the encoder of the trained model is the one it began with."""
+    """After a frozen phase the encoder of the trained model is the one it began with."""
     import torch
 
     from captiongen.model.captioner import build_captioner
@@ -108,6 +109,53 @@ def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder):
     )
     for name, tensor in fresh.encoder.state_dict().items():
         assert torch.equal(tensor, trained.captioner.encoder.state_dict()[name]), name
+
+
+def test_phases_follow_each_other(tmp_path, data_folder):
+    """Three phases give one captioner; epochs count through, and no phase loses what the one before reached."""
+    result = run(params("frozen", "finetuned", "self_critical", num_epochs=1), data_folder, tmp_path)
+    history = result.trained.history
+    assert [(row.epoch, row.phase) for row in history] == [(1, "frozen"), (2, "finetuned"), (3, "self_critical")]
+    assert result.manifest.dev_cider == max(row.dev_cider for row in history)
+    assert CaptionEngine.load(tmp_path / "captioner").manifest == result.manifest
+
+
+def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder):
+    """With other settings of the second phase the first is taken from its snapshot, and the outcome is the same."""
+    first, changed = params("frozen", "self_critical"), params("frozen", "self_critical", num_epochs=2)
+    changed = changed.model_copy(
+        update={"phases": (first.phases[0], first.phases[1].model_copy(update={"num_samples": 3}))}
+    )
+    run(first, data_folder, tmp_path / "kept")
+    tracker = RecordingTracker()
+    again = run(changed, data_folder, tmp_path / "kept", tracker=tracker)
+    fresh = run(changed, data_folder, tmp_path / "fresh")
+    assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [6, 8]
+    assert again.trained.history == fresh.trained.history
+    assert again.manifest == fresh.manifest
+
+
+def test_a_training_can_start_from_a_captioner(tmp_path, data_folder):
+    """`start_from` begins with a trained captioner's weights and score, and keeps them when nothing gets better."""
+    before = run(params("finetuned", num_epochs=4), data_folder, tmp_path / "before").manifest
+    origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
+    slow = params("self_critical", num_epochs=1, start_from=origin)
+    after = run(slow, data_folder, tmp_path / "after")
+    assert after.manifest.dev_cider >= before.dev_cider
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"weights_sha256": "f" * 64}, "expected weights with sha256 fff"), ({"width": 64}, "is another model than")],
+)
+def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, message):
+    """Another captioner than the one named, or one of another shape, is an error that says so."""
+    before = run(params("finetuned", num_epochs=1), data_folder, tmp_path / "before").manifest
+    origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
+    wide = {"decoder": DecoderParams(width=64, num_layers=1, num_heads=2)} if "width" in changes else {}
+    options = params("frozen", start_from=origin | {k: v for k, v in changes.items() if k != "width"})
+    with pytest.raises(CheckpointError, match=message):
+        run(options.model_copy(update=wide), data_folder, tmp_path / "after")
 
 
 def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder):

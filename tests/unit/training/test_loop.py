@@ -9,32 +9,31 @@ from captiongen.errors import TrainingError
 from captiongen.model.captioner import build_captioner
 from captiongen.params import (
     AugmentationParams,
-    DecodeParams,
     DecoderParams,
     EncoderParams,
-    OptimisationParams,
+    FinetunedPhase,
     SelectionParams,
-    TrainParams,
 )
 from captiongen.ports import NullTracker
-from captiongen.training.loop import Trainer
+from captiongen.training.loop import Start, Trainer
+from captiongen.training.objective import CrossEntropy
 from captiongen.training.snapshot import TrainingState, load_newest_snapshot
 from tests.tiny import COLOURS, THINGS, tiny_captions, tiny_picture, tiny_tokenizer
 
 CPU = torch.device("cpu")
+SEED = 3
 
 
-def params(**optimisation) -> TrainParams:
-    options = {"num_epochs": 4, "batch_size": 4, "learning_rate": 2e-3, "warmup_fraction": 0.1} | optimisation
-    return TrainParams(
-        seed=3,
-        encoder=EncoderParams(name="test_convnext", output_stride=16),
-        decoder=DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.1),
-        augmentation=AugmentationParams(min_crop_area=0.8, colour=0.1, mirror=True),
-        optimisation=OptimisationParams(**options),
-        selection=SelectionParams(patience=50),
-        decode=DecodeParams(max_tokens=12),
-    )
+def phase(**changes) -> FinetunedPhase:
+    options = {
+        "kind": "finetuned",
+        "num_epochs": 4,
+        "batch_size": 4,
+        "learning_rate": 2e-3,
+        "warmup_fraction": 0.1,
+        "augmentation": AugmentationParams(min_crop_area=0.8, colour=0.1, mirror=True),
+    }
+    return FinetunedPhase(**options | changes)
 
 
 def training_set() -> TrainingSet:
@@ -50,11 +49,11 @@ def training_set() -> TrainingSet:
     )
 
 
-def captioner(options: TrainParams):
-    torch.manual_seed(options.seed)
+def captioner(*, dropout=0.1):
+    torch.manual_seed(SEED)
     return build_captioner(
-        options.encoder,
-        options.decoder,
+        EncoderParams(name="test_convnext", output_stride=16),
+        DecoderParams(width=32, num_layers=1, num_heads=2, dropout=dropout),
         image_size_px=64,
         vocabulary_size=tiny_tokenizer().vocabulary_size,
         max_tokens=12,
@@ -65,14 +64,24 @@ class Killed(BaseException):
     """Stands for the process ending at once."""
 
 
-def trainer(options, folder, *, kill_after=None, ciders=None):
+def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start=None, dropout=0.1):
     def select(model, epoch):
         if kill_after is not None and epoch > kill_after:
             raise Killed
         return ciders[epoch - 1] if ciders else float(epoch)
 
     return Trainer(
-        captioner(options), training_set(), options, select=select, snapshots=folder, tracker=NullTracker(), device=CPU
+        captioner(dropout=dropout),
+        training_set(),
+        options,
+        objective=CrossEntropy(options.label_smoothing),
+        select=select,
+        selection=SelectionParams(patience=patience),
+        seed=SEED,
+        start=start or Start(),
+        snapshots=folder,
+        tracker=NullTracker(),
+        device=CPU,
     )
 
 
@@ -83,7 +92,7 @@ def weights(fitted):
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_a_killed_training_goes_on_exactly(tmp_path, ema_decay):
     """Two epochs, a kill, and the rest give the weights and losses of one uninterrupted training."""
-    options = params(ema_decay=ema_decay)
+    options = phase(ema_decay=ema_decay)
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=2).fit()
@@ -95,7 +104,7 @@ def test_a_killed_training_goes_on_exactly(tmp_path, ema_decay):
 
 def test_a_damaged_newest_snapshot_is_passed_over(tmp_path):
     """One flipped bit in the newest snapshot costs an epoch and a warning, not the training."""
-    options = params()
+    options = phase()
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=3).fit()
@@ -108,46 +117,70 @@ def test_a_damaged_newest_snapshot_is_passed_over(tmp_path):
     assert resumed.progress == straight.progress
 
 
+def test_damaged_snapshots_do_not_push_out_whole_ones(tmp_path):
+    """When all snapshots are damaged the training begins anew, and its own snapshots are kept from then on."""
+    options = phase()
+    with pytest.raises(Killed):
+        trainer(options, tmp_path, kill_after=3).fit()
+    for folder in tmp_path.glob("epoch-*"):
+        (folder / "captioner.safetensors").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="is damaged"), pytest.raises(Killed):
+        trainer(options, tmp_path, kill_after=2).fit()
+    assert sorted(folder.name for folder in tmp_path.glob("epoch-*")) == ["epoch-0001", "epoch-0002"]
+
+
 def test_it_learns_what_it_is_shown(tmp_path):
     """The loss falls far below that of a model that knows no picture."""
-    history = trainer(params(num_epochs=25, label_smoothing=0.0), tmp_path).fit().progress.history
+    history = trainer(phase(num_epochs=25, label_smoothing=0.0), tmp_path).fit().progress.history
     assert history[-1].train_loss < 0.5 * history[0].train_loss
 
 
 def test_the_best_epoch_wins_and_patience_ends_the_training(tmp_path):
     """The weights of the epoch with the highest dev CIDEr are kept, and training stops when none is better for long."""
-    options = params(num_epochs=8).model_copy(update={"selection": SelectionParams(patience=2)})
-    fitted = trainer(options, tmp_path, ciders=[1.0, 9.0, 5.0, 6.0, 99.0]).fit()
-    assert fitted.is_stopped_early
+    options = phase(num_epochs=8)
+    fitted = trainer(options, tmp_path / "whole", ciders=[1.0, 9.0, 5.0, 6.0, 99.0], patience=2).fit()
     assert (fitted.progress.best_epoch, fitted.progress.num_epochs_done) == (2, 4)
-    reference = trainer(params(num_epochs=8), tmp_path / "two", kill_after=2, ciders=[1.0, 9.0])
+    reference = trainer(phase(num_epochs=8), tmp_path / "two", kill_after=2, ciders=[1.0, 9.0])
     with pytest.raises(Killed):
         reference.fit()
-    state = TrainingState(captioner(options), None, reference._state.optimiser)
+    state = TrainingState(captioner(), None, reference._state.optimiser)
     _, best = load_newest_snapshot(tmp_path / "two", state)
     assert all(torch.equal(tensor, best[name]) for name, tensor in weights(fitted).items())
+
+
+def test_a_training_that_gave_up_does_not_go_on(tmp_path):
+    """Killed after its last look, a training that patience ended is found ended, not an epoch further."""
+    options = phase(num_epochs=8)
+    ended = trainer(options, tmp_path, ciders=[9.0, 5.0, 5.0], patience=2).fit()
+    again = trainer(options, tmp_path, ciders=[], patience=2, kill_after=0).fit()
+    assert again.progress == ended.progress
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(ended).items())
+
+
+def test_a_phase_that_does_not_help_is_undone(tmp_path):
+    """When no epoch beats what the phases before reached, the weights and the score from then are given back."""
+    before = captioner().state_dict()
+    start = Start(num_epochs=3, num_steps=30, best_epoch=2, best_cider=50.0)
+    fitted = trainer(phase(num_epochs=2), tmp_path, ciders=[0, 0, 0, 40.0, 49.0], start=start).fit()
+    assert (fitted.reached.best_epoch, fitted.reached.best_cider) == (2, 50.0)
+    assert [record.epoch for record in fitted.progress.history] == [4, 5]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(fitted).items())
 
 
 def test_a_loss_that_is_no_number_names_the_batch(tmp_path):
     """Divergence stops the training and names images of the batch."""
     with pytest.raises(TrainingError, match=r"became (nan|inf).*in the batch with .*-(ball|box)"):
-        trainer(params(num_epochs=30, learning_rate=1e30, max_gradient_norm=1e30), tmp_path).fit()
+        trainer(phase(num_epochs=30, learning_rate=1e30, max_gradient_norm=1e30), tmp_path).fit()
 
 
-def test_accumulated_batches_equal_one_large_batch(tmp_path):
-    """Two halves accumulated move the weights as their union does, but for rounding."""
-    plain = params(num_epochs=1, batch_size=8, label_smoothing=0.0).model_copy(
-        update={
-            "augmentation": AugmentationParams(),
-            "decoder": DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0),
-        }
-    )
-    halves = plain.model_copy(
-        update={"optimisation": plain.optimisation.model_copy(update={"batch_size": 4, "accumulation_steps": 2})}
-    )
-    whole = weights(trainer(plain, tmp_path / "whole").fit())
-    parts = weights(trainer(halves, tmp_path / "halves").fit())
-    moved = max(float((whole[name] - captioner(plain).state_dict()[name]).abs().max()) for name in whole)
+@pytest.mark.parametrize("accumulation_steps", [2, 5])
+def test_accumulated_batches_equal_one_large_batch(tmp_path, accumulation_steps):
+    """Two halves accumulated move the weights as their union does, but for rounding; so does a group cut short."""
+    plain = phase(num_epochs=1, batch_size=8, label_smoothing=0.0, augmentation=AugmentationParams())
+    halves = plain.model_copy(update={"batch_size": 4, "accumulation_steps": accumulation_steps})
+    whole = weights(trainer(plain, tmp_path / "whole", dropout=0.0).fit())
+    parts = weights(trainer(halves, tmp_path / "halves", dropout=0.0).fit())
+    moved = max(float((whole[name] - captioner().state_dict()[name]).abs().max()) for name in whole)
     apart = max(float((whole[name] - parts[name]).abs().max()) for name in whole)
     assert moved > 1e-4
     assert apart < 0.2 * moved

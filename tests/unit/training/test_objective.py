@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from captiongen.model.captioner import build_captioner
-from captiongen.params import DecoderParams, EncoderParams, OptimisationParams
+from captiongen.params import DecoderParams, EncoderParams, FinetunedPhase, FrozenPhase
 from captiongen.training.objective import build_optimiser, caption_loss, set_learning_rate, warmup_cosine
 from tests.tiny import tiny_tokenizer
 
@@ -59,10 +59,31 @@ def test_the_rate_rises_then_falls_to_zero():
 def test_the_encoder_moves_at_its_own_rate():
     """Encoder groups get the factor, decoder groups do not; biases do not decay."""
     captioner = tiny_captioner()
-    optimiser = build_optimiser(captioner, OptimisationParams(num_epochs=1, weight_decay=0.1), encoder_factor=0.25)
+    phase = FinetunedPhase(kind="finetuned", num_epochs=1, weight_decay=0.1, encoder_learning_rate_factor=0.25)
+    optimiser = build_optimiser(captioner, phase)
     set_learning_rate(optimiser, 0.4)
     assert sorted({group["lr"] for group in optimiser.param_groups}) == pytest.approx([0.1, 0.4])
     for group in optimiser.param_groups:
-        assert all((parameter.ndim >= 2) == (group["weight_decay"] > 0) for parameter in group["params"])
+        assert all((parameter.ndim >= 2) >= (group["weight_decay"] > 0) for parameter in group["params"])
     grouped = sum(parameter.numel() for group in optimiser.param_groups for parameter in group["params"])
     assert grouped == sum(parameter.numel() for parameter in captioner.parameters())
+
+
+def test_earlier_blocks_of_the_encoder_move_slower():
+    """With layer decay the rates fall from the last block of the encoder to its first."""
+    captioner = tiny_captioner()
+    phase = FinetunedPhase(kind="finetuned", num_epochs=1, layer_decay=0.5)
+    optimiser = build_optimiser(captioner, phase)
+    factor_of = {
+        id(parameter): group["rate_factor"] for group in optimiser.param_groups for parameter in group["params"]
+    }
+    stem, *_, last = captioner.encoder.backbone.parameters()
+    assert factor_of[id(stem)] < factor_of[id(last)] <= 1.0
+
+
+def test_a_frozen_encoder_is_not_trained():
+    """The optimiser of a frozen phase holds the decoder's weights and no others."""
+    captioner = tiny_captioner()
+    optimiser = build_optimiser(captioner, FrozenPhase(kind="frozen", num_epochs=1))
+    trained = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    assert trained == {id(parameter) for parameter in captioner.decoder.parameters()}

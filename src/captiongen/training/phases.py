@@ -1,0 +1,202 @@
+"""The phases of a training, one after the other: each begins with the best weights so far and may not lose them.
+
+A phase is known by everything that decides its outcome, those before it included. What it reached is kept under that
+name, so a killed training goes on where it was, and a change of a later phase does not repeat the earlier ones.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+import captiongen
+from captiongen.data.batches import TrainingSet, encode_captions
+from captiongen.data.shards import ProcessedData
+from captiongen.errors import CheckpointError
+from captiongen.model.captioner import Captioner, build_captioner
+from captiongen.model.checkpoint import load_captioner
+from captiongen.params import FinetunedPhase, FrozenPhase, Phase, SelfCriticalPhase, TrainParams
+from captiongen.ports import Tracker
+from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.inputs import load_features, load_pictures
+from captiongen.training.loop import Fitted, Start, Trainer
+from captiongen.training.objective import CrossEntropy, Objective
+from captiongen.training.selection import DevSelector, limit
+from captiongen.training.self_critical import SelfCritical
+from captiongen.training.snapshot import EpochRecord
+
+_NUM_SAMPLE_PICTURES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The outcome of all phases: the captioner holds the best weights."""
+
+    captioner: Captioner
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_cider: float
+
+
+class PhasedTraining:
+    """Trains a captioner on processed data.
+
+    Args:
+        params: the section `train`.
+        data: what `preprocess` wrote.
+        tokenizer: of these data.
+        state_folder: caches and snapshots of this machine.
+        tracker: receives losses, speeds and samples.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        params: TrainParams,
+        data: ProcessedData,
+        tokenizer: CaptionTokenizer,
+        *,
+        state_folder: Path,
+        tracker: Tracker,
+        device: torch.device,
+    ) -> None:
+        self._params, self._data, self._tokenizer = params, data, tokenizer
+        self._cache, self._snapshots = state_folder / "cache", state_folder / "training"
+        self._tracker, self._device = tracker, device
+
+    def run(self) -> Trained:
+        """Runs the phases in order.
+
+        Raises:
+            EncoderError: the encoder is unknown or its weights do not fit.
+            CheckpointError: the captioner to start from is damaged or of another make.
+            TrainingError: the loss is no longer a number.
+        """
+        captioner = self._first_captioner().to(self._device)
+        start = Start()
+        history: tuple[EpochRecord, ...] = ()
+        if self._params.start_from is not None:
+            start = Start(best_cider=self._selector(captioner, self._params.phases[0])(captioner, 0))
+        for index, phase in enumerate(self._params.phases):
+            fitted = self._fit(captioner, phase, start, self._snapshots / self._name(index))
+            start, history = fitted.reached, (*history, *fitted.progress.history)
+        self._forget_rest()
+        return Trained(captioner, history, start.best_epoch, start.best_cider)
+
+    def _first_captioner(self) -> Captioner:
+        params, start_from = self._params, self._params.start_from
+        torch.manual_seed(params.seed)
+        captioner = build_captioner(
+            params.encoder,
+            params.decoder,
+            image_size_px=self._data.preprocessing.image_size_px,
+            vocabulary_size=self._tokenizer.vocabulary_size,
+            max_tokens=params.decode.max_tokens,
+            with_encoder_weights=start_from is None,
+        )
+        if start_from is None:
+            return captioner
+        loaded = load_captioner(Path(start_from.path))
+        if (found := loaded.manifest.weights_sha256) != start_from.weights_sha256:
+            raise CheckpointError(
+                f"train.start_from: expected weights with sha256 {start_from.weights_sha256} in {start_from.path}, "
+                f"found {found}. Restore the folder, or write the new hash into params.yaml."
+            )
+        if loaded.tokenizer.to_json() != self._tokenizer.to_json():
+            raise CheckpointError(
+                f"train.start_from: {start_from.path} was trained with another tokenizer than these data have. "
+                "Give one that was trained on the same data with the same settings under preprocess.tokenizer."
+            )
+        try:
+            captioner.load_state_dict(loaded.captioner.state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"train.start_from: {start_from.path} is another model than train.encoder and train.decoder name: "
+                f"{str(error).splitlines()[-1].strip()}"
+            ) from error
+        return captioner
+
+    def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:
+        return Trainer(
+            captioner,
+            self._training_set(captioner, phase),
+            phase,
+            objective=self._objective(phase),
+            select=self._selector(captioner, phase),
+            selection=self._params.selection,
+            seed=self._params.seed,
+            start=start,
+            snapshots=snapshots,
+            tracker=self._tracker,
+            device=self._device,
+        ).fit()
+
+    def _objective(self, phase: Phase) -> Objective:
+        if isinstance(phase, SelfCriticalPhase):
+            return SelfCritical(
+                self._data.references("train"),
+                self._tokenizer,
+                num_samples=phase.num_samples,
+                max_tokens=self._params.decode.max_tokens,
+                seed=self._params.seed,
+            )
+        return CrossEntropy(phase.label_smoothing)
+
+    def _training_set(self, captioner: Captioner, phase: Phase) -> TrainingSet:
+        data, max_tokens = self._data, self._params.decode.max_tokens
+        references = data.references("train")
+        captions = list(references.values())
+        encoder, is_features = captioner.encoder, not isinstance(phase, FinetunedPhase)
+        is_mirrored = isinstance(phase, FrozenPhase) and phase.mirror
+        return TrainingSet(
+            image_ids=list(references),
+            entries=load_features(data, "train", encoder, self._cache, device=self._device)
+            if is_features
+            else load_pictures(data, "train", self._cache),
+            tokens=encode_captions(captions, self._tokenizer, max_tokens=max_tokens),
+            mirrored_tokens=encode_captions(captions, self._tokenizer, max_tokens=max_tokens, is_mirrored=True),
+            is_features=is_features,
+            mirrored_entries=load_features(data, "train", encoder, self._cache, device=self._device, is_mirrored=True)
+            if is_mirrored
+            else None,
+        )
+
+    def _selector(self, captioner: Captioner, phase: Phase) -> DevSelector:
+        data, is_features = self._data, not isinstance(phase, FinetunedPhase)
+        return DevSelector(
+            limit(data.references("dev"), self._params.selection.max_images),
+            load_features(data, "dev", captioner.encoder, self._cache, device=self._device)
+            if is_features
+            else load_pictures(data, "dev", self._cache),
+            is_features=is_features,
+            tokenizer=self._tokenizer,
+            decode=self._params.decode,
+            sample_pictures=[row.image_png for row in islice(data.rows("dev"), _NUM_SAMPLE_PICTURES)],
+            tracker=self._tracker,
+        )
+
+    def _name(self, index: int) -> str:
+        """Names a phase by all that decides its outcome, so that a snapshot of another one is never gone on from."""
+        params, data = self._params, self._data
+        sources = sorted(Path(captiongen.__file__).parent.rglob("*.py"))
+        facts = [
+            params.model_copy(update={"phases": params.phases[: index + 1]}).model_dump_json(),
+            data.data_hash,
+            str(data.preprocessing),
+            dict(data.split_hashes),
+            hashlib.sha256(self._tokenizer.to_json().encode()).hexdigest(),
+            hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
+        ]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return f"{index + 1}-{params.phases[index].kind}-{digest[:16]}"
+
+    def _forget_rest(self) -> None:
+        """Keeps what the earlier phases reached, for when only a later one changes; drops all other snapshots."""
+        kept = {self._name(index) for index in range(len(self._params.phases) - 1)}
+        for folder in self._snapshots.iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,110 @@
+"""Self-critical training: captions are drawn, and those that score better than the image's others become likelier.
+
+Source: Rennie et al., CVPR 2017 (arXiv 1612.00563), with the mean of the image's other samples as baseline as in Luo
+2020 (arXiv 2003.09971). The end token is a word of the reward: without it a caption gains by stopping mid-sentence.
+Document frequencies come from the training references, which are the only ones that training may know.
+
+Shapes: B images, K captions drawn of each, T tokens, V vocabulary.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from captiongen.data.batches import Batch, pad
+from captiongen.decode.sample import sample
+from captiongen.decode.stepper import Decoded
+from captiongen.inference import SPECIAL_TOKENS, CachedNextToken, caption_log_probabilities
+from captiongen.metrics.cider import CiderScorer
+from captiongen.model.captioner import Captioner
+from captiongen.text.normalise import metric_tokens
+from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.objective import features_of
+
+_END = "<eos>"
+_CIDER_UNIT = 100.0  # rewards as papers count them, so that their learning rates fit
+
+
+class SelfCritical:
+    """The policy gradient of CIDEr-D.
+
+    Args:
+        references: image id -> training captions; a batch's positions count in this order.
+        tokenizer: turns drawn tokens into words.
+        num_samples: K, at least 2.
+        max_tokens: longest caption, the end token counted.
+        seed: decides, with the step, what is drawn.
+    """
+
+    def __init__(
+        self,
+        references: Mapping[str, Sequence[str]],
+        tokenizer: CaptionTokenizer,
+        *,
+        num_samples: int,
+        max_tokens: int,
+        seed: int,
+    ) -> None:
+        self._image_ids = list(references)
+        self._scorer = CiderScorer(
+            {image_id: [[*metric_tokens(text), _END] for text in texts] for image_id, texts in references.items()}
+        )
+        self._tokenizer = tokenizer
+        self._num_samples, self._max_tokens, self._seed = num_samples, max_tokens, seed
+
+    def __call__(self, captioner: Captioner, batch: Batch, *, step: int) -> Tensor:
+        """Returns a scalar whose value is minus the mean CIDEr-D (/100) and whose gradient is the policy's."""
+        captioner.eval()  # without dropout the captions are drawn from the very policy whose gradient is taken
+        features = features_of(captioner, batch)
+        drawn = self._draw(captioner, features, step)
+        rewards = self._rewards(batch.positions, drawn).to(features.device)
+        advantages = self._advantages(rewards)
+        tokens = pad(
+            [[[SPECIAL_TOKENS.bos_id, *one.tokens] for one in of_one] for of_one in drawn], SPECIAL_TOKENS.pad_id
+        )
+        tokens = tokens.to(features.device)
+        log_probabilities, is_real = _token_log_probabilities(captioner, features, tokens)
+        surrogate = -(advantages[:, :, None] * log_probabilities * is_real).sum() / is_real.sum()
+        return surrogate - surrogate.detach() - rewards.mean()
+
+    @torch.no_grad()
+    def _draw(self, captioner: Captioner, features: Tensor, step: int) -> list[list[Decoded]]:
+        device = features.device
+        return sample(
+            CachedNextToken(captioner.decoder, features),
+            num_images=len(features),
+            special=SPECIAL_TOKENS,
+            max_tokens=self._max_tokens,
+            generator=torch.Generator(device).manual_seed(self._seed * 1_000_003 + step),
+            num_samples=self._num_samples,
+            device=device,
+        )
+
+    def _rewards(self, positions: Sequence[int], drawn: Sequence[Sequence[Decoded]]) -> Tensor:
+        """CIDEr-D / 100 of every caption drawn, (B, K)."""
+
+        def words(one: Decoded) -> list[str]:
+            return [*metric_tokens(self._tokenizer.decode(one.tokens)), *([_END] if one.is_complete else [])]
+
+        return torch.tensor(
+            [
+                [self._scorer.score(self._image_ids[position], words(one)) / _CIDER_UNIT for one in of_one]
+                for position, of_one in zip(positions, drawn, strict=True)
+            ]
+        )
+
+    def _advantages(self, rewards: Tensor) -> Tensor:
+        """How much better each caption is than the mean of its image's others, (B, K)."""
+        others = (rewards.sum(dim=1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+        return rewards - others
+
+
+def _token_log_probabilities(captioner: Captioner, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K, T + 1) tokens after the begin token -> their log-probabilities and which are no padding, (B, K, T)."""
+    logits, _, _ = captioner.decoder.advance(captioner.decoder.start(features), tokens[..., :-1])
+    targets = tokens[..., 1:]
+    is_real = targets != SPECIAL_TOKENS.pad_id
+    # Padding is never written: its log-probability is -inf, which would turn a product with zero into NaN.
+    chosen = caption_log_probabilities(logits).gather(-1, targets[..., None])[..., 0]
+    return chosen.masked_fill(~is_real, 0.0), is_real
