@@ -94,9 +94,7 @@ def epoch_batches(
         yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features)
 
 
-def _features(
-    data: TrainingSet, positions: Sequence[int], generator: torch.Generator
-) -> tuple[Tensor, Sequence[bool]]:
+def _features(data: TrainingSet, positions: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Sequence[bool]]:
     """(B, C, G, G) features of the pictures as they are or, by a throw of the coin, mirrored; and which are."""
     entries = np.ascontiguousarray(data.entries[positions])
     if data.mirrored_entries is None:

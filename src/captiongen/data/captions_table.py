@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.files import write_atomically
 from captiongen.errors import ShardError
+from captiongen.files import write_atomically
 from captiongen.types import CaptionedImage, Hypothesis, WordScore
 
 _HYPOTHESIS = pa.struct(

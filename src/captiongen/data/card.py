@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 
 from captiongen.data import card_plots
-from captiongen.files import write_atomically
 from captiongen.data.shards import ProcessedData
+from captiongen.files import write_atomically
 from captiongen.params import TokenizerParams
 from captiongen.text.normalise import normalise_caption
 from captiongen.text.tokenizer import CaptionTokenizer

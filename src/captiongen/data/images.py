@@ -6,7 +6,6 @@ wherever it enters.
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.files import write_atomically
 from captiongen.errors import DataError
+from captiongen.files import write_atomically
 from captiongen.types import Rejection, Split
 
 MANIFEST_SCHEMA = pa.schema(

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from captiongen.files import write_atomically
 from captiongen.errors import ShardError
+from captiongen.files import write_atomically
 from captiongen.types import Captions, ImageArray, Preprocessing, Split
 
 FORMAT_VERSION = 1
