@@ -187,10 +187,9 @@ def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> l
         return [[one] for one in found]
     return sample(
         next_token,
-        num_images=num_images,
+        generators=[torch.Generator(device=device).manual_seed(decode.seed) for _ in range(num_images)],
         special=SPECIAL_TOKENS,
         max_tokens=decode.max_tokens,
-        generator=torch.Generator(device=device).manual_seed(decode.seed),
         temperature=decode.temperature,
         top_p=decode.top_p,
         device=device,

@@ -3,7 +3,7 @@
 Shapes: B images, K captions drawn of each, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,10 +30,9 @@ def greedy(
 def sample(
     next_token: NextToken,
     *,
-    num_images: int,
+    generators: Sequence[torch.Generator],
     special: SpecialTokens,
     max_tokens: int,
-    generator: torch.Generator,
     num_samples: int = 1,
     temperature: float = 1.0,
     top_p: float = 1.0,
@@ -43,10 +42,9 @@ def sample(
 
     Args:
         next_token: the model.
-        num_images: B.
+        generators: one for each image, where the model lives: what is drawn of an image does not depend on its batch.
         special: begin, end and padding token.
         max_tokens: longest caption, the end token counted.
-        generator: the same seed draws the same captions; it lives where the model does.
         num_samples: K, captions of each image.
         temperature: below 1 sharpens, above 1 flattens.
         top_p: draw only from the smallest set of tokens whose probabilities reach this sum (nucleus sampling,
@@ -63,9 +61,10 @@ def sample(
             ordered, order = odds.sort(dim=-1, descending=True)
             is_outside = ordered.cumsum(dim=-1) - ordered >= top_p
             odds = torch.zeros_like(odds).scatter(-1, order, ordered.masked_fill(is_outside, 0.0))
-        return torch.multinomial(odds.flatten(0, 1), 1, generator=generator).view(odds.shape[:-1])
+        drawn = [torch.multinomial(own, 1, generator=source) for own, source in zip(odds, generators, strict=True)]
+        return torch.stack(drawn)[..., 0]
 
-    tokens, parents = first_tokens(num_images, special, device or torch.device("cpu"))
+    tokens, parents = first_tokens(len(generators), special, device or torch.device("cpu"))
     start = tokens.expand(-1, num_samples), parents.expand(-1, num_samples)
     return _generate(next_token, draw, start, special, max_tokens)
 

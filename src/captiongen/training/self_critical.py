@@ -70,15 +70,15 @@ class SelfCritical:
 
     @torch.no_grad()
     def _draw(self, captioner: Captioner, features: Tensor, step: int) -> list[list[Decoded]]:
-        device = features.device
+        seeds = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        of_images = torch.randint(2**62, (len(features),), generator=seeds).tolist()
         return sample(
             CachedNextToken(captioner.decoder, features),
-            num_images=len(features),
+            generators=[torch.Generator(features.device).manual_seed(seed) for seed in of_images],
             special=SPECIAL_TOKENS,
             max_tokens=self._max_tokens,
-            generator=torch.Generator(device).manual_seed(self._seed * 1_000_003 + step),
             num_samples=self._num_samples,
-            device=device,
+            device=features.device,
         )
 
     def _rewards(self, positions: Sequence[int], drawn: Sequence[Sequence[Decoded]]) -> Tensor:

@@ -1,5 +1,7 @@
 """Training batches: every image once, repeatable, and captions that fit the picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,3 +86,18 @@ def test_short_lists_are_padded_with_empty_rows():
     """Images with fewer captions than others get rows of padding."""
     padded = pad([[[1, 5, 2]], [[1, 2], [1, 6, 7, 2]]], 0)
     assert padded.tolist() == [[[1, 5, 2, 0], [0, 0, 0, 0]], [[1, 2, 0, 0], [1, 6, 7, 2]]]
+
+
+def test_features_of_mirrored_pictures_come_with_mirrored_captions():
+    """With features of both, about half of the images are shown mirrored, each with the captions of what is shown."""
+    num_images, plain = 40, training_set(40)
+    features = np.arange(num_images, dtype=np.float16)[:, None, None, None]
+    data = replace(plain, entries=features, is_features=True, mirrored_entries=features + 1000)
+    [batch] = epoch_batches(data, batch_size=num_images, augmentation=PLAIN, seed=0, epoch=1)
+    shown = batch.inputs.flatten().tolist()
+    is_mirrored = [value >= 1000 for value in shown]
+    assert [value % 1000 for value in shown] == list(batch.positions)
+    assert 0.25 * num_images < sum(is_mirrored) < 0.75 * num_images
+    for row, position, mirrored in zip(batch.tokens.tolist(), batch.positions, is_mirrored, strict=True):
+        expected = (data.mirrored_tokens if mirrored else data.tokens)[position]
+        assert [[token for token in caption if token] for caption in row] == [list(caption) for caption in expected]
