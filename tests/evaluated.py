@@ -56,11 +56,14 @@ def evaluated(folder: Path) -> Evaluated:
             pixels = prepare(tiny.tiny_picture(colour, thing), Preprocessing(tiny.IMAGE_SIZE_PX, "squash"))
             rows.append(ShardRow(image_id, "test", encode_png(pixels), references))
     references_of = {image.image_id: image.references for image in images}
-    identity = split_hash(references_of)
+    identity = split_hash(references_of, tiny.picture_sha256s(rows))
     data_folder, evaluation_folder = folder / "processed", folder / "evaluation"
-    counts = write_shards(rows, data_folder / "shards", images_per_shard=4)
+    written = write_shards(rows, data_folder / "shards", images_per_shard=4)
     preprocessing = Preprocessing(tiny.IMAGE_SIZE_PX, "squash")
-    write_index(ProcessedData(data_folder, "tiny", preprocessing, counts, {"test": identity}, "0" * 64))
+    hashes = {"test": identity}
+    write_index(
+        ProcessedData(data_folder, "tiny", preprocessing, written.counts, hashes, "0" * 64, written.picture_hashes)
+    )
     report = score_captions(
         {image.image_id: image.hypotheses[0].caption for image in images},
         references_of,

@@ -1,6 +1,8 @@
 """Tiny but real: a captioner, a processed data folder and pictures that tests build in a moment."""
 
+import hashlib
 import zlib
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -105,14 +107,19 @@ def tiny_processed(folder: Path, *, repeats: int = 2) -> Path:
         for number in range(num_pictures)
     ]
     rows.sort(key=lambda row: row.image_id)
-    counts = write_shards(rows, folder / "shards", images_per_shard=8)
+    written = write_shards(rows, folder / "shards", images_per_shard=8)
     hashes = {
-        split: split_hash({row.image_id: row.captions for row in rows if row.split == split})
+        split: split_hash({row.image_id: row.captions for row in rows if row.split == split}, picture_sha256s(rows))
         for split in ("train", "dev", "test")
     }
     tiny_tokenizer().save(folder / "tokenizer.json")
-    write_index(ProcessedData(folder, "tiny", preprocessing, counts, hashes, "0" * 64))
+    write_index(ProcessedData(folder, "tiny", preprocessing, written.counts, hashes, "0" * 64, written.picture_hashes))
     return folder
+
+
+def picture_sha256s(rows: Iterable[ShardRow]) -> dict[str, str]:
+    """Image id -> hash of the picture, of rows whose prepared picture is the original."""
+    return {row.image_id: hashlib.sha256(row.image_png).hexdigest() for row in rows}
 
 
 def hash_seed(*parts: object) -> int:

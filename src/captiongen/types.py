@@ -195,7 +195,7 @@ class Lineage:
     Attributes:
         dataset: name of the data set.
         data_hash: sha256 over the manifest's image hashes, captions and splits.
-        split_hashes: split -> sha256 over its image ids and references.
+        split_hashes: split -> sha256 over its image ids, pictures and references.
         model_sha256: hash of the weights file.
         git_sha: commit of the code, "" outside git.
         is_dirty: code or params differ from the commit (dvc.lock alone does not count).

@@ -1,5 +1,6 @@
 """Scores any model on any captioned folder: the same captioning and the same metrics as the stage `evaluate`."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -66,14 +67,18 @@ def score(
     decode = engine.manifest.decode
     if num_beams is not None:
         decode = decode.model_copy(update={"method": "beam", "num_beams": num_beams})
-    rows = list(caption_items(engine, source, items, decode=decode, problems=problems, is_partial=is_partial))
+    rows: list[CaptionedImage] = []
+    pictures: dict[str, str] = {}
+    for row, sha256 in caption_items(engine, source, items, decode=decode, problems=problems, is_partial=is_partial):
+        rows.append(row)
+        pictures[row.image_id] = sha256
     _report_problems(problems, num_wanted=len(rows) + len(problems), is_partial=is_partial)
     references = {row.image_id: row.references for row in rows}
     report = score_captions(
         {row.image_id: row.hypotheses[0].caption for row in rows},
         references,
         decoding=decode.describe(),
-        split_hash=split_hash(references),
+        split_hash=split_hash(references, pictures),
         num_resamples=num_resamples,
         seed=0,
         with_meteor=with_meteor,
@@ -122,9 +127,10 @@ def caption_items(
     decode: "DecodeParams",
     problems: list[str],
     is_partial: bool,
-) -> Iterator["CaptionedImage"]:
-    """Captions images batch by batch; pictures that cannot be read get a line in `problems`.
+) -> Iterator[tuple["CaptionedImage", str]]:
+    """Captions images batch by batch, each with the sha256 of its picture's file.
 
+    Pictures that cannot be read get a line in `problems`.
     Once there is a problem and no partial set is wanted, the remaining pictures are still read, to name them all, but
     no longer captioned.
     """
@@ -137,16 +143,17 @@ def caption_items(
         read = [(item, picture) for item in block if (picture := _decode(source, item, problems)) is not None]
         if not read or (problems and not is_partial):
             continue
-        results = engine.caption([picture for _, picture in read], decode=decode)
-        for (item, _), result in zip(read, results, strict=True):
-            yield CaptionedImage(item.image_id, result.hypotheses, item.captions)
+        results = engine.caption([picture for _, (picture, _) in read], decode=decode)
+        for (item, (_, sha256)), result in zip(read, results, strict=True):
+            yield CaptionedImage(item.image_id, result.hypotheses, item.captions), sha256
 
 
-def _decode(source: "Source", item: "SourceItem", problems: list[str]) -> "Image.Image | None":
+def _decode(source: "Source", item: "SourceItem", problems: list[str]) -> "tuple[Image.Image, str] | None":
     from captiongen.data.images import decode_image
 
     try:
-        return decode_image(source.read(item.path))
+        data = source.read(item.path)
+        return decode_image(data), hashlib.sha256(data).hexdigest()
     except (ImageDecodeError, SourceError) as error:
         problems.append(f"{item.image_id}: {error}")
         return None

@@ -22,7 +22,7 @@ from captiongen.errors import ShardError
 from captiongen.files import write_atomically
 from captiongen.types import Captions, ImageArray, Preprocessing, Split
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SHARD_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -56,6 +56,7 @@ class ProcessedData:
         counts: images by split.
         split_hashes: `split_hash` by split.
         data_hash: as `captiongen.data.manifest.data_hash` defines it, over everything that was ingested.
+        picture_hashes: `WrittenShards.picture_hashes`: what was computed from the pictures is valid for these alone.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class ProcessedData:
     counts: Mapping[Split, int]
     split_hashes: Mapping[Split, str]
     data_hash: str
+    picture_hashes: Mapping[Split, str]
 
     @property
     def tokenizer_path(self) -> Path:
@@ -113,6 +115,20 @@ class ProcessedData:
             raise ShardError(f"{self.folder}: expected {expected} images in split {split}, found {num_rows}. {_REMEDY}")
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenShards:
+    """What shards hold.
+
+    Attributes:
+        counts: images by split.
+        picture_hashes: by split, the sha256 over the sha256 of each picture as it was prepared, in the order of the
+            rows. It knows nothing of captions, nor of how the rows were cut into shards.
+    """
+
+    counts: Mapping[Split, int]
+    picture_hashes: Mapping[Split, str]
+
+
 class _SplitWriter:
     """Appends rows of one split to numbered shards, a row group at a time."""
 
@@ -122,6 +138,13 @@ class _SplitWriter:
         self._writer: pq.ParquetWriter | None = None
         self._num_shards = 0
         self._num_in_shard = 0
+        self._pictures = hashlib.sha256()
+        self.num_images = 0
+
+    @property
+    def picture_hash(self) -> str:
+        """Of all rows so far, as `WrittenShards` defines it."""
+        return self._pictures.hexdigest()
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +156,8 @@ class _SplitWriter:
 
     def append(self, row: ShardRow) -> None:
         self._pending.append(row)
+        self._pictures.update(hashlib.sha256(row.image_png).digest())
+        self.num_images += 1
         if len(self._pending) == min(_ROWS_PER_GROUP, self._images_per_shard - self._num_in_shard):
             self._flush()
         if self._num_in_shard == self._images_per_shard:
@@ -164,29 +189,35 @@ class _SplitWriter:
             self._num_in_shard = 0
 
 
-def write_shards(rows: Iterable[ShardRow], folder: Path, *, images_per_shard: int) -> dict[Split, int]:
+def write_shards(rows: Iterable[ShardRow], folder: Path, *, images_per_shard: int) -> WrittenShards:
     """Writes rows to `{split}-{number}.parquet` under `folder`, holding at most one row group of each split in memory.
 
     The same rows in the same order give the same bytes.
-
-    Returns:
-        Images by split.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    counts: dict[Split, int] = {}
+    writers: dict[Split, _SplitWriter] = {}
     with ExitStack() as stack:
-        writers: dict[Split, _SplitWriter] = {}
         for row in rows:
             if row.split not in writers:
                 writers[row.split] = stack.enter_context(_SplitWriter(folder, row.split, images_per_shard))
             writers[row.split].append(row)
-            counts[row.split] = counts.get(row.split, 0) + 1
-    return counts
+    return WrittenShards(
+        counts={split: writer.num_images for split, writer in writers.items()},
+        picture_hashes={split: writer.picture_hash for split, writer in writers.items()},
+    )
 
 
-def split_hash(references: Captions) -> str:
-    """Returns the sha256 of a split's image ids and raw captions, ordered by id: equal hashes are the same split."""
-    canonical = json.dumps(sorted((image_id, list(captions)) for image_id, captions in references.items()))
+def split_hash(references: Captions, picture_sha256s: Mapping[str, str]) -> str:
+    """Returns the sha256 of a split's images and captions, ordered by id: equal hashes are the same split.
+
+    Args:
+        references: image id -> raw captions.
+        picture_sha256s: image id -> sha256 of the picture's file as the source has it, so that the hash is the same
+            whatever size a model wants its pictures in. Further ids are not looked at.
+    """
+    canonical = json.dumps(
+        sorted((image_id, picture_sha256s[image_id], list(captions)) for image_id, captions in references.items())
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -199,6 +230,7 @@ def write_index(processed: ProcessedData) -> None:
         "counts": dict(processed.counts),
         "split_hashes": dict(processed.split_hashes),
         "data_hash": processed.data_hash,
+        "picture_hashes": dict(processed.picture_hashes),
     }
     write_atomically(processed.folder / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
 
@@ -227,6 +259,7 @@ def open_processed(folder: Path) -> ProcessedData:
             counts=index["counts"],
             split_hashes=index["split_hashes"],
             data_hash=index["data_hash"],
+            picture_hashes=index["picture_hashes"],
         )
     except (KeyError, TypeError) as error:
         raise ShardError(f"{path} lacks or misnames {error}. {_REMEDY}") from error

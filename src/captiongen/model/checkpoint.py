@@ -29,7 +29,7 @@ class CaptionerManifest(BaseModel):
     Attributes:
         dataset: name of the data set it was trained on.
         data_hash: sha256 of that data set as `preprocess` defines it.
-        split_hashes: split -> sha256 over its image ids and references.
+        split_hashes: split -> sha256 over its image ids, pictures and references.
         max_tokens: the longest caption the decoder can write.
         dev_cider: CIDEr on the dev split that picked these weights (x100).
         weights_sha256: of model.safetensors; the model's identity everywhere.

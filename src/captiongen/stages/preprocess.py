@@ -84,17 +84,17 @@ def preprocess(
         rows = tqdm(
             _prepared(source, images, preprocessing), total=len(images), desc="preprocess", unit="image", disable=None
         )
-        counts = write_shards(rows, folder / "shards", images_per_shard=params.images_per_shard)
+        written = write_shards(rows, folder / "shards", images_per_shard=params.images_per_shard)
         tokenizer.save(folder / "tokenizer.json")
-        references = {split: {i.image_id: i.captions for i in images if i.split == split} for split in _SPLITS}
         write_index(
             ProcessedData(
                 folder=folder,
                 dataset=ingest.name,
                 preprocessing=preprocessing,
-                counts=counts,
-                split_hashes={split: split_hash(references[split]) for split in _SPLITS},
+                counts=written.counts,
+                split_hashes={split: _split_hash(images, split) for split in _SPLITS},
                 data_hash=data_hash(table),
+                picture_hashes=written.picture_hashes,
             )
         )
     processed = open_processed(out_folder)
@@ -135,6 +135,13 @@ def _usable_images(table: pd.DataFrame) -> list[_Image]:
                 "Correct the split lists, or raise ingest.split_fractions in params.yaml."
             )
     return images
+
+
+def _split_hash(images: list[_Image], split: Split) -> str:
+    of_split = [image for image in images if image.split == split]
+    return split_hash(
+        {image.image_id: image.captions for image in of_split}, {image.image_id: image.sha256 for image in of_split}
+    )
 
 
 def _prepared(source: Source, images: list[_Image], preprocessing: Preprocessing) -> Iterator[ShardRow]:

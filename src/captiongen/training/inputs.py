@@ -40,7 +40,7 @@ def load_features(
 ) -> npt.NDArray[Any]:
     """Returns the split's features, (images, C, G, G) float16, in the order of `ProcessedData.rows`.
 
-    They are computed once for these weights and this preprocessing, whatever else changes.
+    They are computed once for these weights and these pictures, whatever else changes.
     """
     kind = "mirrored-features" if is_mirrored else "features"
     key = _key(kind, data, split, _digest_of_weights(encoder), str(encoder.mean.tolist()))
@@ -64,7 +64,8 @@ def _pictures(data: ProcessedData, split: Split) -> Iterator[npt.NDArray[Any]]:
 
 
 def _key(kind: str, data: ProcessedData, split: Split, *more: str) -> str:
-    facts = [kind, data.data_hash, data.split_hashes[split], split, str(data.preprocessing), *more]
+    # The prepared pictures themselves: what is read here must be what evaluation reads, whatever made them differ.
+    facts = [kind, data.picture_hashes[split], *more]
     return f"{kind}-{split}-" + hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -188,6 +188,7 @@ class PhasedTraining:
             data.data_hash,
             str(data.preprocessing),
             dict(data.split_hashes),
+            dict(data.picture_hashes),
             hashlib.sha256(self._tokenizer.to_json().encode()).hexdigest(),
             hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
         ]

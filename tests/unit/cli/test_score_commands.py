@@ -111,6 +111,13 @@ def test_an_image_without_a_file_stops_the_scoring(model: Path, photos: Path):
     assert part.split_hash != whole.split_hash
 
 
+def test_a_replaced_picture_is_another_split(model: Path, photos: Path):
+    """Scores over other pictures of the same names do not carry the same split hash."""
+    before = read_report(_score(model, photos)).signature
+    (photos / NAMES[2]).write_bytes(tiny.encoded(tiny.tiny_picture("yellow", "ball")))
+    assert read_report(_score(model, photos)).signature.split_hash != before.split_hash
+
+
 def test_all_unreadable_pictures_are_named(model: Path, photos: Path):
     """Damaged pictures are all named, not only the first, and sound ones are not."""
     for name in NAMES[:2]:

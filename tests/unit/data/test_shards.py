@@ -1,5 +1,6 @@
 """Shards that stream, and the index beside them."""
 
+import hashlib
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -36,8 +37,9 @@ def _rows(num_rows: int, *, num_bytes: int = 10) -> Iterator[ShardRow]:
 
 
 def _write(folder: Path, rows: Iterator[ShardRow], images_per_shard: int = 10) -> ProcessedData:
-    counts = write_shards(rows, folder / "shards", images_per_shard=images_per_shard)
-    processed = ProcessedData(folder, "tiny", Preprocessing(32, "crop"), counts, {"train": "1", "dev": "2"}, "3" * 64)
+    written = write_shards(rows, folder / "shards", images_per_shard=images_per_shard)
+    preprocessing, hashes = Preprocessing(32, "crop"), {"train": "1", "dev": "2"}
+    processed = ProcessedData(folder, "tiny", preprocessing, written.counts, hashes, "3" * 64, written.picture_hashes)
     write_index(processed)
     return processed
 
@@ -151,7 +153,7 @@ def test_a_cut_off_or_missing_shard_is_noticed(tmp_path: Path):
         ("{", "no JSON"),
         ("[]", "format version"),
         (json.dumps({"format_version": 99}), "found 99"),
-        (json.dumps({"format_version": 1}), "lacks"),
+        (json.dumps({"format_version": 2}), "lacks"),
     ],
 )
 def test_other_indexes_are_refused(tmp_path: Path, content: str | None, match: str):
@@ -178,12 +180,26 @@ def test_a_failing_producer_leaves_closed_files(tmp_path: Path):
     data=st.data(),
 )
 def test_split_hash_changes_with_content_and_not_with_order(references: dict[str, list[str]], data: st.DataObject):
-    """The hash names the split: another id or caption is another hash, another order is not."""
+    """The hash names the split: another id, picture or caption is another hash, another order is not."""
     order = data.draw(st.permutations(list(references)))
-    assert split_hash({image_id: references[image_id] for image_id in order}) == split_hash(references)
+    pictures = {image_id: hashlib.sha256(image_id.encode()).hexdigest() for image_id in references}
+    whole = split_hash(references, pictures)
+    assert split_hash({image_id: references[image_id] for image_id in order}, pictures) == whole
     changed = data.draw(st.sampled_from(order))
-    assert split_hash({**references, changed: [*references[changed], "one more"]}) != split_hash(references)
-    assert split_hash({i: c for i, c in references.items() if i != changed}) != split_hash(references)
+    assert split_hash({**references, changed: [*references[changed], "one more"]}, pictures) != whole
+    assert split_hash({i: c for i, c in references.items() if i != changed}, pictures) != whole
+    assert split_hash(references, {**pictures, changed: "0" * 64}) != whole
+
+
+def test_picture_hashes_change_with_pictures_alone(tmp_path: Path):
+    """Captions and the size of shards leave them; another picture changes its own split's."""
+    rows = list(_rows(40))
+    plain = _write(tmp_path / "a", iter(rows)).picture_hashes
+    renamed = [replace(row, captions=("Another .",)) for row in rows]
+    assert _write(tmp_path / "b", iter(renamed), images_per_shard=3).picture_hashes == plain
+    changed = [replace(row, image_png=b"other") if row.image_id == "00002" else row for row in rows]
+    other = _write(tmp_path / "c", iter(changed)).picture_hashes
+    assert [split for split in plain if other[split] != plain[split]] == ["dev"]
 
 
 def test_counts_of_the_index_are_held_against_the_rows(tmp_path: Path):

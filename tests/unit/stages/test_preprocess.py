@@ -1,5 +1,6 @@
 """The stage `preprocess`."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def test_index_names_the_content(project: Path):
     processed = _run(project)
     assert open_processed(project / "out" / "processed") == processed
     assert processed.dataset == "mine & <yours>"
-    assert processed.split_hashes["test"] == split_hash(processed.references("test"))
+    pictures = {name: hashlib.sha256((project / "in" / name).read_bytes()).hexdigest() for name in ("8.png", "18.png")}
+    assert processed.split_hashes["test"] == split_hash(processed.references("test"), pictures)
     assert processed.references("test")["8.png"][-1] == "A zebra & <b>tiger</b>"
 
 
@@ -84,6 +86,19 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
     assert {"index.json", "tokenizer.json", "index.html"} <= {path.name for path in files}
     for file in files:
         assert (project / "a" / file).read_bytes() == (project / "b" / file).read_bytes(), file
+
+
+def test_a_replaced_picture_is_another_split(project: Path):
+    """Equal ids and captions over another picture are no longer what a model was scored on."""
+    before = _run(project)
+    (project / "in" / "8.png").write_bytes(encode(gradient(seed=99)))
+    ingest(_INGEST, source_folder=project / "in", out_folder=project / "interim")
+    after = _run(project)
+    for hashes_before, hashes_after in (
+        (before.split_hashes, after.split_hashes),
+        (before.picture_hashes, after.picture_hashes),
+    ):
+        assert [split for split in hashes_before if hashes_before[split] != hashes_after[split]] == ["test"]
 
 
 def test_invalid_data_are_refused(project: Path):
