@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import gradio
 from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
 from PIL import Image
 from starlette.applications import Starlette
 
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import MAX_BODY_BYTES, Refused
+from captiongen.serving.page_routes import PageRoutes
 from captiongen.serving.result_view import WAITING, model_view, refusal_view, result_view
 from captiongen.types import CaptionResult, Preprocessing
 
@@ -31,8 +33,9 @@ _MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace
 def picture_field() -> gradio.Image:
     """A picture field that hands on a file's bytes as they came, and fetches nothing.
 
-    Gradio's own would download a URL that a client sends in place of a file, and open any format Pillow knows. Its
-    methods are replaced on the one instance because a subclass makes Gradio write a .pyi file into the package.
+    Gradio's own would download a URL or read any file of the machine that a client names in place of an upload, and
+    open any format Pillow knows. Its methods are replaced on the one instance because a subclass makes Gradio write a
+    .pyi file into the package.
     """
     field = gradio.Image(
         label="Photograph",
@@ -45,15 +48,33 @@ def picture_field() -> gradio.Image:
     keep_file = field.async_move_resource_to_block_cache
 
     async def keep_file_only(url_or_path: str | Path | None) -> str | None:
-        if url_or_path is not None and "://" in str(url_or_path):
-            raise gradio.Error("Expected an uploaded picture, found a URL; URLs are not opened.", print_exception=False)
-        return cast("str | None", await keep_file(url_or_path))
+        if url_or_path is None:
+            return None
+        return cast("str | None", await keep_file(str(uploaded_file(url_or_path))))
 
     def read_file(payload: ImageData | None) -> bytes | None:
-        return None if payload is None or payload.path is None else Path(payload.path).read_bytes()
+        # Looked at again: a payload that calls itself a stream comes here without having passed the door above.
+        return None if payload is None or payload.path is None else uploaded_file(payload.path).read_bytes()
 
     field.async_move_resource_to_block_cache, field.preprocess = keep_file_only, read_file
     return field
+
+
+def uploaded_file(url_or_path: str | Path) -> Path:
+    """Returns the real path of a file in the folder where Gradio puts uploads.
+
+    Raises:
+        gradio.Error: it is a URL, lies elsewhere or is not there; the words do not tell which of the last two.
+    """
+    if "://" in str(url_or_path):
+        raise gradio.Error("Expected an uploaded picture, found a URL; URLs are not opened.", print_exception=False)
+    try:
+        path = Path(url_or_path).resolve()
+        if path.is_relative_to(Path(get_upload_folder()).resolve()) and path.is_file():
+            return path
+    except (OSError, ValueError):  # no possible path: too long, or with a zero byte
+        pass
+    raise gradio.Error("Expected an uploaded picture, found none. Upload it again.", print_exception=False)
 
 
 def example_pictures(*, num_examples: int = 4) -> list[bytes]:
@@ -123,10 +144,12 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
 
 def mount(web: Starlette, explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) -> None:
     """Mounts the page at `/` of a web application; arguments as `build`."""
+    blocks = build(explain, card=card, preprocessing=preprocessing)
+    web.add_middleware(PageRoutes)
     theme_options: dict[str, Any] = {"font": _FONTS, "font_mono": _MONO_FONTS, "primary_hue": "indigo"}
     gradio.mount_gradio_app(
         web,
-        build(explain, card=card, preprocessing=preprocessing),
+        blocks,
         path="/",
         theme=gradio.themes.Soft(**theme_options),
         css_paths=Path(__file__).with_name("page.css"),
@@ -134,4 +157,8 @@ def mount(web: Starlette, explain: Explain, *, card: ModelCard, preprocessing: P
         footer_links=[],
         run_history=False,
         ssr_mode=False,
+        show_error=False,  # of errors that are not ours, whose words may name files of this machine
     )
+    # Gradio keeps inputs inside its upload folder, and uploaded SVGs from running scripts, only in an app that it has
+    # launched itself; a mounted one has to say that it runs.
+    blocks.has_launched = blocks.is_running = True

@@ -236,19 +236,46 @@ def test_pickle_is_never_read(served: ServedProcess) -> None:
 
 def test_page_fetches_no_url(served: ServedProcess) -> None:
     """The page's own interface answers a URL in place of an uploaded file with an error."""
-    file = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}}
+    answer = ask_page(served, "http://127.0.0.1:9/a.png")
+    assert answer["success"] is False
+
+
+def test_page_reads_no_file_of_the_machine(served: ServedProcess, tmp_path: Path) -> None:
+    """A path that was not uploaded gets one answer, whether a picture is there or not; the model is not asked."""
+    there = tmp_path / "private.png"
+    there.write_bytes(encoded(PICTURE))
+    there.chmod(0o644)
+    answers = [ask_page(served, str(path)) for path in (there, tmp_path / "absent0.png")]
+    assert [answer["success"] for answer in answers] == [False, False]
+    assert answers[0]["output"] == answers[1]["output"]
+
+
+def test_page_captions_what_was_uploaded_to_it(served: ServedProcess) -> None:
+    """The way of a browser, without one: upload, ask, and get the caption as a piece of the page."""
+    files = {"files": ("a.png", encoded(PICTURE))}
+    [path] = requests.post(f"{served.url}/gradio_api/upload", files=files, timeout=30).json()
+    answer = ask_page(served, path)
+    assert answer["success"] is True
+    assert caption(served, encoded(PICTURE))["caption"] in answer["output"]["data"][0]
+
+
+@pytest.mark.parametrize(
+    "route", ["file=/etc/hostname", "file=http://127.0.0.1:9/a.png", "proxy=http://127.0.0.1:9/a.png", "run/predict"]
+)
+def test_page_has_no_other_ways_in(served: ServedProcess, route: str) -> None:
+    """Gradio's routes that read files, fetch URLs or go around the queue are closed."""
+    assert requests.get(f"{served.url}/gradio_api/{route}", timeout=10).status_code in (403, 404)
+
+
+def ask_page(served: ServedProcess, path: str) -> dict[str, Any]:
+    """What the page answers when its picture field names this path."""
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     body = {"data": [file], "fn_index": 0, "session_hash": "test"}
     joined = requests.post(f"{served.url}/gradio_api/queue/join", json=body, timeout=10)
     assert joined.ok, joined.text
-    events = []
     with requests.get(f"{served.url}/gradio_api/queue/data?session_hash=test", stream=True, timeout=30) as stream:
-        for line in stream.iter_lines():
-            if line.startswith(b"data:"):
-                events.append(json.loads(line[5:]))
-            if events and events[-1]["msg"] in ("process_completed", "close_stream"):
-                break
-    assert events[-1]["success"] is False
-    assert "URL" in events[-1]["output"]["error"]
+        events = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith(b"data:")]
+    return next(event for event in events if event["msg"] == "process_completed")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])

@@ -52,11 +52,33 @@ def test_cleared_field_waits_again() -> None:
     assert "appears here" in show(build(refuse), None)
 
 
-def test_field_hands_on_the_bytes_of_the_file(tmp_path: Path) -> None:
+@pytest.fixture
+def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of uploads; a private file lies beside it, and a link to that one inside."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "private.png").write_bytes(b"private")
+    (tmp_path / "uploads" / "link.png").symlink_to(tmp_path / "private.png")
+    return tmp_path / "uploads"
+
+
+def test_field_hands_on_the_bytes_of_the_file(uploads: Path) -> None:
     """The uploaded file arrives as it is, undecoded; decoding and its limits are the service's."""
-    path = tmp_path / "a.svg"
+    path = uploads / "a.svg"
     path.write_bytes(b"<svg/>")
     assert page.picture_field().preprocess(ImageData(path=str(path), orig_name="a.svg")) == b"<svg/>"
+
+
+@pytest.mark.parametrize(
+    "name", ["../private.png", "../absent.png", "../uploads2/a.png", "link.png", ".", "absent.png", "a\0b", "a" * 5000]
+)
+def test_field_takes_nothing_but_an_upload(uploads: Path, name: str) -> None:
+    """What lies elsewhere, leads elsewhere or is absent is refused in the same words, at both doors of the field."""
+    field = page.picture_field()
+    with pytest.raises(gradio.Error, match="found none"):
+        field.preprocess(ImageData(path=f"{uploads}/{name}"))
+    with pytest.raises(gradio.Error, match="found none"):
+        anyio.run(field.async_move_resource_to_block_cache, f"{uploads}/{name}")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.png", "https://example.org/a.png", "ftp://h/a", "data://x"])
