@@ -3,7 +3,7 @@
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,3 +60,17 @@ def list_members(path: Path) -> dict[str, tuple[int, int]]:
             return {info.filename: (info.file_size, info.CRC) for info in archive.infolist() if not info.is_dir()}
     except (OSError, zipfile.BadZipFile) as error:
         raise DownloadError(f"{path.name} is no intact zip archive ({error}).") from error
+
+
+def holds(path: Path, files: Mapping[str, Path]) -> bool:
+    """Tells whether an archive holds exactly these files (member name -> file), by size and CRC of their content.
+
+    An archive that is missing or damaged holds nothing.
+    """
+    try:
+        members = list_members(path)
+    except DownloadError:
+        return False
+    return members.keys() == files.keys() and all(
+        members[name] == (file.stat().st_size, zlib.crc32(file.read_bytes())) for name, file in files.items()
+    )

@@ -1,13 +1,12 @@
 """Brings Flickr8k's two official archives into a folder: from the network, or from a folder that has them."""
 
 import shutil
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from captiongen.data.archives import check_archive, list_members, stored_archive
+from captiongen.data.archives import check_archive, holds, list_members, stored_archive
 from captiongen.data.download import download_archive
 from captiongen.errors import DownloadError, SourceError
 from captiongen.files import sync_folder
@@ -87,9 +86,7 @@ def _copy_archive(source: Path, target: Path) -> None:
 
 
 def _pack(files: Mapping[str, Path], target: Path) -> None:
-    if target.is_file() and list_members(target) == {
-        name: (path.stat().st_size, zlib.crc32(path.read_bytes())) for name, path in files.items()
-    }:
+    if holds(target, files):
         return
     with stored_archive(target) as add:
         for name, path in tqdm(sorted(files.items()), desc=target.stem, unit="file", disable=None):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from captiongen.data.archives import list_members, stored_archive
+from captiongen.data.archives import holds, list_members, stored_archive
 from captiongen.data.folder_format import FolderFormat, picture_files
 from captiongen.errors import SourceError
 from captiongen.files import atomic_folder
@@ -14,20 +14,19 @@ from captiongen.files import atomic_folder
 IMAGES_ARCHIVE = "images.zip"
 
 
-def import_folder(source: Path, target: Path, found: FolderFormat) -> bool:
+def import_folder(source: Path, target: Path, found: FolderFormat) -> None:
     """Copies what `found` names from `source` to `target`, which then reads as `imported_format(found)`.
 
-    Returns:
-        False when `target` held the same already, and nothing was done.
+    A `target` that holds the same already is left untouched.
 
     Raises:
         SourceError: a file cannot be read.
     """
     pictures = source / found.images
     files = {} if pictures.is_file() else picture_files(pictures)
-    if _is_imported(source, target, found, files):
-        return False
     try:
+        if _is_imported(source, target, found, files):
+            return
         with atomic_folder(target) as temporary:
             for name in found.files:
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +39,6 @@ def import_folder(source: Path, target: Path, found: FolderFormat) -> bool:
                         add(name, path.read_bytes())
     except OSError as error:
         raise SourceError(f"{source} cannot be copied: {error.strerror} ({error.filename}).") from error
-    return True
 
 
 def imported_format(found: FolderFormat) -> FolderFormat:
@@ -49,16 +47,11 @@ def imported_format(found: FolderFormat) -> FolderFormat:
 
 
 def _is_imported(source: Path, target: Path, found: FolderFormat, files: dict[str, Path]) -> bool:
-    """Compares caption files by their bytes and pictures by name and size."""
+    """Compares caption files by their bytes, and pictures by their names and contents."""
     archive = target / IMAGES_ARCHIVE
     if not archive.is_file() or any(
         not (target / name).is_file() or (target / name).read_bytes() != (source / name).read_bytes()
         for name in found.files
     ):
         return False
-    members = list_members(archive)
-    if not files:
-        return members == list_members(source / found.images)
-    return {name: size for name, (size, _) in members.items()} == {
-        name: path.stat().st_size for name, path in files.items()
-    }
+    return holds(archive, files) if files else list_members(archive) == list_members(source / found.images)
