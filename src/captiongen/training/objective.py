@@ -4,6 +4,7 @@ Shapes: B images, K captions, T tokens, V vocabulary.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -50,32 +51,45 @@ def caption_loss(
 ) -> Tensor:
     """Mean cross-entropy per token of a batch, in nats.
 
-    The k-th captions of all images go through the decoder together, cut to the longest of them. Captions stand in the
-    order of their lengths, so little padding is computed, and the image's keys and values are shared by all K passes.
-
     Args:
         captioner: the model.
         features: (B, C, G, G).
-        tokens: (B, K, T), begin and end tokens included; padding is not predicted.
+        tokens: (B, K, T), begin and end tokens included, an image's captions in the order of their lengths; padding is
+            not predicted.
         pad_id: the padding token.
         label_smoothing: share of the target spread over all words (arXiv 1512.00567).
     """
-    start = captioner.decoder.start(features)
-    lengths = (tokens != pad_id).sum(dim=-1).amax(dim=0).tolist()  # of the longest k-th caption
     total, num_targets = features.new_zeros((), dtype=torch.float32), int((tokens[..., 1:] != pad_id).sum())
-    for column, length in enumerate(lengths):
-        if length < 2:
-            continue
-        captions = tokens[:, column : column + 1, :length]
-        logits, _, _ = captioner.decoder.advance(start, captions[..., :-1])
+    for logits, targets in predict_columns(captioner, features, tokens, pad_id=pad_id):
         total = total + F.cross_entropy(
             logits.flatten(0, 2).float(),
-            captions[..., 1:].flatten(),
+            targets.flatten(),
             ignore_index=pad_id,
             label_smoothing=label_smoothing,
             reduction="sum",
         )
     return total / max(1, num_targets)
+
+
+def predict_columns(
+    captioner: Captioner, features: Tensor, tokens: Tensor, *, pad_id: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Predicts each token of a batch's captions from those before it.
+
+    The k-th captions of all images go through the decoder together, cut to the longest of them. Where captions stand in
+    the order of their lengths little padding is computed, and the image's keys and values are shared by all K passes.
+
+    Yields:
+        For each k with anything to predict: logits (B, 1, T', V) and targets (B, 1, T').
+    """
+    start = captioner.decoder.start(features)
+    lengths = (tokens != pad_id).sum(dim=-1).amax(dim=0).tolist()  # of the longest k-th caption
+    for column, length in enumerate(lengths):
+        if length < 2:
+            continue
+        captions = tokens[:, column : column + 1, :length]
+        logits, _, _ = captioner.decoder.advance(start, captions[..., :-1])
+        yield logits, captions[..., 1:]
 
 
 def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float:

@@ -20,7 +20,7 @@ from captiongen.metrics.cider import CiderScorer
 from captiongen.model.captioner import Captioner
 from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.training.objective import features_of
+from captiongen.training.objective import features_of, predict_columns
 
 _END = "<eos>"
 _CIDER_UNIT = 100.0  # rewards as papers count them, so that their learning rates fit
@@ -57,15 +57,15 @@ class SelfCritical:
         """Returns a scalar whose value is minus the mean CIDEr-D (/100) and whose gradient is the policy's."""
         captioner.eval()  # without dropout the captions are drawn from the very policy whose gradient is taken
         features = features_of(captioner, batch)
-        drawn = self._draw(captioner, features, step)
-        rewards = self._rewards(batch.positions, drawn).to(features.device)
-        advantages = self._advantages(rewards)
-        tokens = pad(
-            [[[SPECIAL_TOKENS.bos_id, *one.tokens] for one in of_one] for of_one in drawn], SPECIAL_TOKENS.pad_id
-        )
-        tokens = tokens.to(features.device)
-        log_probabilities, is_real = _token_log_probabilities(captioner, features, tokens)
-        surrogate = -(advantages[:, :, None] * log_probabilities * is_real).sum() / is_real.sum()
+        drawn = [sorted(of_one, key=lambda one: len(one.tokens)) for of_one in self._draw(captioner, features, step)]
+        rewards = self._rewards(batch.positions, drawn).to(features.device)  # (B, K)
+        bos_id, pad_id = SPECIAL_TOKENS.bos_id, SPECIAL_TOKENS.pad_id
+        tokens = pad([[[bos_id, *one.tokens] for one in of_one] for of_one in drawn], pad_id).to(features.device)
+        columns = predict_columns(captioner, features, tokens, pad_id=pad_id)
+        surrogate = features.new_zeros(())
+        for advantages, (logits, targets) in zip(_advantages(rewards).unbind(1), columns, strict=True):
+            surrogate = surrogate - (advantages * _log_probabilities(logits, targets)).sum()
+        surrogate = surrogate / (tokens[..., 1:] != pad_id).sum()
         return surrogate - surrogate.detach() - rewards.mean()
 
     @torch.no_grad()
@@ -94,17 +94,15 @@ class SelfCritical:
             ]
         )
 
-    def _advantages(self, rewards: Tensor) -> Tensor:
-        """How much better each caption is than the mean of its image's others, (B, K)."""
-        others = (rewards.sum(dim=1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
-        return rewards - others
+
+def _advantages(rewards: Tensor) -> Tensor:
+    """How much better each caption is than the mean of its image's others, (B, K)."""
+    others = (rewards.sum(dim=1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+    return rewards - others
 
 
-def _token_log_probabilities(captioner: Captioner, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, K, T + 1) tokens after the begin token -> their log-probabilities and which are no padding, (B, K, T)."""
-    logits, _, _ = captioner.decoder.advance(captioner.decoder.start(features), tokens[..., :-1])
-    targets = tokens[..., 1:]
-    is_real = targets != SPECIAL_TOKENS.pad_id
-    # Padding is never written: its log-probability is -inf, which would turn a product with zero into NaN.
-    chosen = caption_log_probabilities(logits).gather(-1, targets[..., None])[..., 0]
-    return chosen.masked_fill(~is_real, 0.0), is_real
+def _log_probabilities(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log-probabilities of whole captions, (B,), from logits (B, 1, T, V) and targets (B, 1, T)."""
+    of_tokens = caption_log_probabilities(logits).gather(-1, targets[..., None])[..., 0]
+    # Padding is never written: its log-probability is -inf, which times zero would be NaN.
+    return of_tokens.masked_fill(targets == SPECIAL_TOKENS.pad_id, 0.0).sum(dim=(1, 2))
