@@ -4,11 +4,12 @@ Sections are named as the stages that read them. An unknown key, a wrong type or
 `ParamsError` that names the key. Every field says its unit and range.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from captiongen.errors import ParamsError
 
@@ -103,10 +104,26 @@ class EncoderParams(_Section):
 
     name: str  # as timm.list_models() has it; the hub tag may follow a dot
     weights: str = "none"  # none: random; hub: timm's pretrained weights; else the path of a safetensors file
-    weights_sha256: str | None = None  # checked at load; `captiongen fetch weights` writes it
+    weights_sha256: str | None = None  # of that file, checked at load; without one for `none` and `hub`
     drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
     is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
+
+
+def _require_known_weights(encoder: EncoderParams) -> EncoderParams:
+    """DVC knows params.yaml and not the file: its hash is what makes a training stale when the file changes."""
+    is_file = encoder.weights not in ("none", "hub")
+    if is_file and encoder.weights_sha256 is None:
+        raise ValueError(
+            f"weights names the file {encoder.weights}, so weights_sha256 must name its bytes; "
+            f"`captiongen fetch weights {encoder.weights}` imports it and prints both lines"
+        )
+    if not is_file and encoder.weights_sha256 is not None:
+        raise ValueError(
+            f"weights_sha256 goes with the path of a file, and weights is `{encoder.weights}`; remove weights_sha256, "
+            "or import a file of which you know the bytes with `captiongen fetch weights FILE`"
+        )
+    return encoder
 
 
 class DecoderParams(_Section):
@@ -218,7 +235,7 @@ class TrainParams(_Section):
     """Everything that makes a model out of processed data."""
 
     seed: Seed = 0
-    encoder: EncoderParams
+    encoder: Annotated[EncoderParams, AfterValidator(_require_known_weights)]
     decoder: DecoderParams = DecoderParams()
     start_from: StartParams | None = None
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]  # one after the other, each from the best weights so far
@@ -241,10 +258,17 @@ class AnalyseParams(_Section):
     num_worst: Count = 50
 
 
+def _require_bento_name(name: str) -> str:
+    """BentoML would refuse another one too late: after the model was promoted under it."""
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", name) is None:
+        raise ValueError("must be at most 63 letters, digits, `-`, `_` or `.`, with a letter or digit at both ends")
+    return name
+
+
 class ReleaseParams(_Section):
     """Registering and the gate in front of `champion`."""
 
-    model_name: str = "captiongen"
+    model_name: Annotated[str, AfterValidator(_require_bento_name)] = "captiongen"  # the Bento's too, in lower case
     min_cider_over_floor: float = 5.0  # a first champion must beat the constant caption by this much CIDEr
     max_cider_loss: Annotated[float, Field(ge=0.0)] = 0.0  # paired 95 % interval must lie above minus this
     num_resamples: Annotated[int, Field(ge=100)] = 2000

@@ -13,6 +13,7 @@ import yaml
 
 from captiongen.adapters.git_state import read_git_state
 from captiongen.errors import CheckpointError, ServiceError
+from captiongen.files import sha256_of_file
 from captiongen.types import Lineage
 
 _MANIFEST_FILE = "manifest.json"
@@ -23,15 +24,17 @@ def read_lineage(project: Path, model_folder: Path) -> Lineage:
     """Reads the lineage of the model that the pipeline of `project` wrote to `model_folder`.
 
     `dvc_md5s` holds the model, what its stage read, code included, what the stages before read, up to the source data:
-    as long as they are the same, so is the model. `run_id` is left empty, it is the tracking server's to say.
+    as long as they are the same, so is the model. A file of encoder weights with a .dvc pointer is among them, although
+    dvc.lock knows only its sha256, among the params. `run_id` is left empty, it is the tracking server's to say.
 
     Raises:
         CheckpointError: the folder holds no readable manifest.
-        ServiceError: dvc.lock does not name the model, or a .dvc pointer contradicts it.
+        ServiceError: dvc.lock does not name the model, or a .dvc pointer contradicts it or the manifest.
     """
     manifest = read_model_facts(model_folder)
     git = read_git_state(project)
     md5s = _ancestors(project, model_folder.resolve().relative_to(project.resolve()).as_posix())
+    md5s = dict(sorted((md5s | _encoder_weights(project, manifest.get("encoder", {}))).items()))
     return Lineage(
         dataset=manifest["dataset"],
         data_hash=manifest["data_hash"],
@@ -134,6 +137,21 @@ def _ancestors(project: Path, model_path: str) -> dict[str, str]:
         writers = [entry for out, (_, entry) in written.items() if _is_under(path, out) or _is_under(out, path)]
         waiting.extend(pair for entry in writers for pair in _hashes(entry, "deps"))
     return dict(sorted(md5s.items()))
+
+
+def _encoder_weights(project: Path, encoder: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> md5 of the file that the encoder began with, where there is one and DVC keeps it."""
+    path, sha256 = str(encoder.get("weights", "none")), encoder.get("weights_sha256")
+    md5 = _pointer_md5(project, path)
+    if sha256 is None or md5 is None:
+        return {}
+    file = project / path
+    if not file.is_file() or sha256_of_file(file) != sha256:
+        raise ServiceError(
+            f"Expected the encoder weights with sha256 {sha256}, which the model began with, in {path}, found "
+            f"{'others' if file.is_file() else 'none'}. Restore them with `dvc pull {path}.dvc`, or run `dvc repro`."
+        )
+    return {path: md5}
 
 
 def _locked_stages(project: Path) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def test_whatever_is_not_ok_comes_with_a_remedy(tmp_path: Path):
 def test_absent_encoder_weights_are_missing(layout: Layout):
     """A safetensors file that params.yaml names and that is not there is missing."""
     params = layout.params.read_text()
-    layout.params.write_text(params.replace("weights: none", "weights: weights/encoder.safetensors"))
+    named = "weights: weights/encoder.safetensors\n    weights_sha256: " + "f" * 64
+    layout.params.write_text(params.replace("weights: none", named))
     check = _states(layout)["encoder weights"]
     assert check.state == "missing"
     assert "weights/encoder.safetensors" in check.found

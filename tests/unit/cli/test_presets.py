@@ -25,12 +25,16 @@ def test_changes_are_made_and_comments_stay(tmp_path: Path):
     before = path.read_text().splitlines()
     changes = {
         "train.encoder.name": "tf_efficientnet_lite2",
+        "train.encoder.weights": "lite2.safetensors",
         "train.encoder.weights_sha256": "ab" * 32,
         "ingest.table": {"caption_columns": ["a", "b"]},
     }
     told = write_params(path, "flickr8k", changes)
     after = path.read_text().splitlines()
-    assert [line for line in before if line not in after] == ["    name: convnext_nano.in12k_ft_in1k"]
+    assert [line for line in before if line not in after] == [
+        "    name: convnext_nano.in12k_ft_in1k",
+        "    weights: hub",
+    ]
     assert before.count("") == after.count("")
     params = load_params(path)
     assert params.train.encoder.name == "tf_efficientnet_lite2"
@@ -39,6 +43,7 @@ def test_changes_are_made_and_comments_stay(tmp_path: Path):
     assert told == [
         "ingest.table.caption_columns: ('caption',) -> ('a', 'b')",
         "train.encoder.name: convnext_nano.in12k_ft_in1k -> tf_efficientnet_lite2",
+        "train.encoder.weights: hub -> lite2.safetensors",
         f"train.encoder.weights_sha256: None -> {'ab' * 32}",
     ]
 

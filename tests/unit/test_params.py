@@ -1,0 +1,30 @@
+"""params.yaml is checked where it is read: what cannot be reproduced is refused, with what to do."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from captiongen.errors import ParamsError
+from captiongen.params import Params, parse_params
+
+
+def _parsed(project: Path, **encoder: str) -> Params:
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["train"]["encoder"] |= encoder
+    return parse_params(raw, origin="params.yaml")
+
+
+def test_a_file_of_weights_needs_its_hash(project: Path):
+    """A path alone would leave a model current after the file changed; the error names the command that tells both."""
+    with pytest.raises(ParamsError, match=r"train\.encoder.*captiongen fetch weights w\.safetensors"):
+        _parsed(project, weights="w.safetensors")
+    encoder = _parsed(project, weights="w.safetensors", weights_sha256="f" * 64).train.encoder
+    assert (encoder.weights, encoder.weights_sha256) == ("w.safetensors", "f" * 64)
+
+
+@pytest.mark.parametrize("weights", ["none", "hub"])
+def test_a_hash_that_nobody_would_check_is_refused(project: Path, weights: str):
+    """Random weights and the hub's have no file, so a hash beside them would promise what is not kept."""
+    with pytest.raises(ParamsError, match=rf"train\.encoder.*weights is `{weights}`; remove weights_sha256"):
+        _parsed(project, weights=weights, weights_sha256="f" * 64)
