@@ -101,7 +101,7 @@ def _champion(layout: Layout, model_name: str) -> Check:
 
 def _bento(layout: Layout, model_name: str) -> Check:
     home = Path(os.environ.get("BENTOML_HOME") or defaults(layout.root)["BENTOML_HOME"])
-    built = sorted(path.parent.name for path in (home / "bentos" / model_name).glob("*/bento.yaml"))
+    built = sorted(path.parent.name for path in (home / "bentos" / model_name.lower()).glob("*/bento.yaml"))
     if built:
         return Check("Bento", "ok", f"{len(built)} built in {home}")
     return Check("Bento", "optional", f"none built in {home}", "run `captiongen release` after `dvc repro`")
