@@ -1,6 +1,7 @@
 """Releases through real git, DVC and MLflow; the Bento has tests of its own."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,6 +105,40 @@ def test_every_hash_of_a_lineage_is_restorable_and_a_broken_one_is_named(made: P
         assert sentence.startswith("data/raw/list.txt: 1 file(s)")
     finally:
         lost.rename(kept)
+
+
+def test_changed_code_releases_a_new_bento_of_the_same_champion(made: Project, project: Path):
+    """Finished means: this model, in a Bento of this code, that was tried out; else only the Bento is made anew."""
+    made.train(1, right)
+    root, champion = made.layout.root, made.champion()
+    copy_code(project, root)
+    tag = steps.package(made.layout, made.params, champion)
+    assert steps.find_finished(made.layout, made.params) is None, "not tried out yet"
+    made.registry.set_tags(champion.version, {steps.SMOKE_TAG: f"{tag}: a ball"})
+    finished = steps.find_finished(made.layout, made.params)
+    assert finished is not None
+    assert (finished.version, finished.tags[steps.BENTO_TAG]) == (champion.version, tag)
+    style = root / "src/captiongen/serving/page.css"
+    style.write_text(style.read_text() + "/* mended */\n")
+    assert steps.find_finished(made.layout, made.params) is None, "the code is another"
+    with pytest.raises(ReleaseRefused, match=r"page\.css"):
+        made.release()
+    commit(root, "a mend of the service")
+    version, _ = made.release()
+    assert version.version == champion.version
+    mended = steps.package(made.layout, made.params, version)
+    assert mended != tag
+    assert steps.find_finished(made.layout, made.params) is None, "the new Bento was not tried out"
+
+
+def copy_code(project: Path, root: Path) -> None:
+    """Has the project's code in the tiny project too, committed."""
+    shutil.copytree(
+        project / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"), dirs_exist_ok=True
+    )
+    for name in ("bentofile.yaml", "pyproject.toml", "requirements.txt"):
+        shutil.copyfile(project / name, root / name)
+    commit(root, "code")
 
 
 def test_uncommitted_code_is_not_released(made: Project):

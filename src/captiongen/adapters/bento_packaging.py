@@ -16,19 +16,32 @@ import requests
 import yaml
 from filelock import FileLock
 
+from captiongen.adapters.code_digest import BENTOFILE, bento_code_digest
 from captiongen.errors import CheckpointError, ServiceError
 from captiongen.model.release import RELEASE_FILE, Release, read_release
 from captiongen.types import JsonObject, Lineage
 
-_BENTOFILE = "bentofile.yaml"
 _MODEL_FILES = ("model.safetensors", "tokenizer.json", "manifest.json")
 _START_SECONDS = 180.0  # two cores that also train need half of it
 _STOP_SECONDS = 20.0
 _REQUEST_SECONDS = 60.0
 
 
+def bento_tag(lineage: Lineage, *, model_name: str, version: str, project: Path) -> str:
+    """Returns the tag of a model version's Bento with the code in `project`, whether it is built or not.
+
+    Returns:
+        NAME:VERSION-SHA-CODE: the version; the first eight digits of the weights' sha256, because a registry that
+        starts anew also counts anew; a digest of the code, because a mend of the service must ship.
+
+    Raises:
+        ServiceError: as `bento_code_digest`.
+    """
+    return f"{_model_tag(lineage, model_name, version)}-{bento_code_digest(project)}"
+
+
 def package(model_folder: Path, lineage: Lineage, *, model_name: str, version: str, project: Path) -> str:
-    """Builds the Bento of a model version; the same version of the same weights is built once.
+    """Builds the Bento of a model version; the same version, weights and code are built once.
 
     Args:
         model_folder: model.safetensors, tokenizer.json and manifest.json.
@@ -38,8 +51,7 @@ def package(model_folder: Path, lineage: Lineage, *, model_name: str, version: s
         project: folder of bentofile.yaml; BENTOML_HOME is `.bentoml` in it unless the environment names another.
 
     Returns:
-        The Bento's tag, NAME:VERSION-SHA: the version, and the first eight digits of the weights' sha256, because a
-        registry that starts anew also counts anew.
+        The Bento's tag, see `bento_tag`. The model in BentoML's store is shared by Bentos that differ in code only.
 
     Raises:
         CheckpointError: the model folder is incomplete, or its weights are not those of the lineage.
@@ -49,17 +61,19 @@ def package(model_folder: Path, lineage: Lineage, *, model_name: str, version: s
     import bentoml
     from bentoml.exceptions import BentoMLException
 
-    tag = f"{model_name.lower()}:{version}-{lineage.model_sha256[:8]}"
+    tag = bento_tag(lineage, model_name=model_name, version=version, project=project)
+    model_tag = _model_tag(lineage, model_name, version)
     release = Release(name=model_name, version=version, lineage=lineage)
     home.mkdir(parents=True, exist_ok=True)
     try:
         # BentoML's stores do not expect two writers.
         with FileLock(home / "packaging.lock"):
-            if bentoml.bentos.list(tag) and _is_whole(tag):
+            is_whole = _is_whole(model_tag)
+            if bentoml.bentos.list(tag) and is_whole:
                 return tag
-            if not _is_whole(tag):
-                _store_model(tag, model_folder, release)
-            _build(tag, release, project)
+            if not is_whole:
+                _store_model(model_tag, model_folder, release)
+            _build(tag, model_tag, release, project)
     except BentoMLException as error:
         raise ServiceError(f"BentoML could not package {model_name} version {version}: {error}") from error
     return tag
@@ -113,6 +127,10 @@ def _bentoml_home(project: Path) -> Path:
     return Path(os.environ.setdefault("BENTOML_HOME", str(project.resolve() / ".bentoml")))
 
 
+def _model_tag(lineage: Lineage, model_name: str, version: str) -> str:
+    return f"{model_name.lower()}:{version}-{lineage.model_sha256[:8]}"
+
+
 def _is_whole(tag: str) -> bool:
     """Whether the store has this very model, undamaged (`models.get` alone would also match a longer version)."""
     import bentoml
@@ -138,14 +156,14 @@ def _store_model(tag: str, model_folder: Path, release: Release) -> None:
         read_release(Path(model.path))
 
 
-def _build(tag: str, release: Release, project: Path) -> None:
+def _build(tag: str, model_tag: str, release: Release, project: Path) -> None:
     """Builds as bentofile.yaml says, but with this model pinned: on a replay `latest` may be another."""
     import bentoml
 
-    options: dict[str, Any] = yaml.safe_load((project / _BENTOFILE).read_text(encoding="utf-8"))
+    options: dict[str, Any] = yaml.safe_load((project / BENTOFILE).read_text(encoding="utf-8"))
     options["name"], version = tag.split(":")
-    options["models"] = [{**model, "tag": tag} for model in options["models"]]
-    options["labels"] = {**options.get("labels", {}), **_labels(release)}
+    options["models"] = [{**model, "tag": model_tag} for model in options["models"]]
+    options["labels"] = {**options.get("labels", {}), **_labels(release), "code": version.rpartition("-")[2]}
     if bentoml.bentos.list(tag):
         bentoml.bentos.delete(tag)
     bentoml.bentos.build(**options, version=version, build_ctx=str(project))

@@ -33,18 +33,23 @@ class Candidate:
 
 
 def find_finished(layout: Layout, params: Params) -> "RegisteredVersion | None":
-    """Returns the champion if it is the model of the working tree and its release is complete, None otherwise.
+    """Returns the champion if it is the model of the working tree, served by its code; None otherwise.
 
-    Uncommitted changes do not matter here: there is nothing to release.
+    Its Bento must carry the code that is here now, stand in the store and have been tried out. Other uncommitted
+    changes do not matter: there is nothing to release.
     """
+    from captiongen.adapters.bento_packaging import bento_tag
     from captiongen.adapters.mlflow_registry import release_key
 
     champion = _registry(layout, params).champion()
     if champion is None or SMOKE_TAG not in champion.tags:
         return None
     lineage = replace(read_lineage(layout.root, layout.model), is_dirty=champion.lineage.is_dirty)
-    is_same = release_key(lineage) == release_key(champion.lineage)
-    return champion if is_same and _has_bento(champion.tags[BENTO_TAG], layout) else None
+    if release_key(lineage) != release_key(champion.lineage):
+        return None
+    tag = bento_tag(champion.lineage, model_name=champion.name, version=champion.version, project=layout.root)
+    is_tried = champion.tags[SMOKE_TAG].startswith(f"{tag}: ") and champion.tags.get(BENTO_TAG) == tag
+    return champion if is_tried and _has_bento(tag, layout) else None
 
 
 def inspect_candidate(layout: Layout, params: Params, *, allow_dirty: bool = False) -> Candidate:
@@ -169,7 +174,7 @@ def smoke_test(layout: Layout, params: Params, version: "RegisteredVersion", ben
     from captiongen.adapters.bento_packaging import smoke_test as ask
 
     answer = ask(bento_tag, held_out_picture(layout, params), project=layout.root.resolve())
-    _registry(layout, params).set_tags(version.version, {SMOKE_TAG: answer["caption"]})
+    _registry(layout, params).set_tags(version.version, {SMOKE_TAG: f"{bento_tag}: {answer['caption']}"})
     return answer
 
 

@@ -9,6 +9,7 @@ import pytest
 from tiny import encoded, tiny_model_folder, tiny_picture
 
 from captiongen.adapters.bento_packaging import bento_model_folder, package, smoke_test
+from captiongen.adapters.code_digest import bento_code_digest
 from captiongen.errors import CheckpointError, ServiceError
 from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine
@@ -17,9 +18,29 @@ from captiongen.types import Lineage
 MB = 1024**2
 
 
-def test_tag_names_version_and_weights(bento_tag: str, lineage: Lineage) -> None:
-    """The tag is NAME:VERSION-SHA."""
-    assert bento_tag == f"captiongen:7-{lineage.model_sha256[:8]}"
+def test_tag_names_version_weights_and_code(bento_tag: str, lineage: Lineage, project: Path) -> None:
+    """The tag is NAME:VERSION-SHA-CODE."""
+    assert bento_tag == f"captiongen:7-{lineage.model_sha256[:8]}-{bento_code_digest(project)}"
+
+
+def test_changed_code_is_packaged_anew(tmp_path: Path, lineage: Lineage, project: Path) -> None:
+    """A mend of the service gives the same version a second Bento, labelled with its code, around the same model."""
+    folder = tiny_model_folder(tmp_path / "model", seed=6)
+    own = replace(lineage, model_sha256=sha256_of_file(folder / "model.safetensors"))
+    before = package(folder, own, model_name="mended", version="1", project=project)
+    style = project / "src/captiongen/serving/page.css"
+    text = style.read_text()
+    style.write_text(text + "/* mended */\n")
+    try:
+        after = package(folder, own, model_name="mended", version="1", project=project)
+    finally:
+        style.write_text(text)
+    assert after != before
+    bento = bentoml.bentos.get(after)
+    assert Path(bento.path_of("src/captiongen/serving/page.css")).read_text().endswith("mended */\n")
+    assert bento.info.labels["code"] == after.rpartition("-")[2]
+    assert bento_model_folder(after) == bento_model_folder(before)
+    assert package(folder, own, model_name="mended", version="1", project=project) == before
 
 
 def test_packaging_again_changes_nothing(bento_tag: str, model_folder: Path, lineage: Lineage, project: Path) -> None:
