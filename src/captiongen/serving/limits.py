@@ -8,6 +8,7 @@ Refused
 '-- DeadlineExceeded   504  no caption within DEADLINE_SECONDS
 """
 
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -22,8 +23,9 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 DEADLINE_SECONDS = 20.0
 #: Requests between upload and answer; the next one is told to come back.
 MAX_WAITING = 64
-#: Pictures decoded at the same time; each may take 75 MB while it is.
-MAX_DECODING = 2
+#: Pictures decoded at the same time. With 25 megapixels one takes 200 MB while it is, and 480 MB with transparency;
+#: more at once would be no faster than the cores are many.
+MAX_DECODING = min(2, os.cpu_count() or 1)
 
 
 class Refused(BentoMLException):

@@ -3,6 +3,7 @@
 It captions through the same door as `POST /caption`, asks no other host for anything, and keeps no picture for long.
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from io import BytesIO
@@ -21,6 +22,7 @@ from captiongen.serving.page_routes import PageRoutes
 from captiongen.serving.result_view import WAITING, model_view, refusal_view, result_view
 from captiongen.types import CaptionResult, Preprocessing
 
+#: From the bytes of a picture to a small copy of it, and what the model says of it.
 Explain = Callable[[bytes], Awaitable[tuple[Image.Image, CaptionResult]]]
 
 _KEEP_SECONDS = 600  # how long Gradio may keep an uploaded picture on disk
@@ -94,7 +96,7 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
     """Builds the page.
 
     Args:
-        explain: captions the bytes of a picture, with attention.
+        explain: captions the bytes of a picture, with attention, and gives back a small copy of it.
         card: the model that answers.
         preprocessing: how that model wants its pictures, to place its attention.
     """
@@ -106,7 +108,7 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
             picture, result = await explain(data)
         except Refused as refused:
             return refusal_view(refused.message)
-        return result_view(picture, result, preprocessing)
+        return await asyncio.to_thread(result_view, picture, result, preprocessing)
 
     examples = example_pictures() if card.dataset == "scenes" else []
 

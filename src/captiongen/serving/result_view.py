@@ -7,13 +7,11 @@ sheet shows the one that belongs to the other.
 from collections.abc import Sequence
 from html import escape
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.attention import data_uri, seen_part, spotlight
 from captiongen.types import CaptionResult, Preprocessing, WordScore
-
-_MIN_SIDE_PX, _MAX_SIDE_PX = 320, 720  # longer side of the picture as it is shown
 
 WAITING = (
     '<div class="cg-empty"><b>The caption appears here.</b><br>'
@@ -27,7 +25,13 @@ def refusal_view(message: str) -> str:
 
 
 def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
-    """Shows a caption with its words, their probabilities and attention, and the runners-up."""
+    """Shows a caption with its words, their probabilities and attention, and the runners-up.
+
+    Args:
+        picture: in the size in which it is shown.
+        result: what the model says of it; with attention, it says where it looked.
+        preprocessing: how that model wants its pictures, to place its attention.
+    """
     best = result.best
     ending = "" if best.is_complete else " …"
     parts = [
@@ -69,15 +73,13 @@ def _words(words: Sequence[WordScore]) -> str:
 
 
 def _stage(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
-    side_px = min(max(*picture.size, _MIN_SIDE_PX), _MAX_SIDE_PX)
-    shown = ImageOps.contain(picture, (side_px, side_px))
     left, top, width, height = (f"{100 * fraction:.2f}%" for fraction in seen_part(picture.size, preprocessing))
     place = f"left:{left};top:{top};width:{width};height:{height}"
     spotlights = "".join(
         f'<img class="cg-spotlight" data-word="{index}" style="{place}" src="{data_uri(spotlight(one))}" alt="">'
         for index, one in enumerate(() if result.attention is None else result.attention)
     )
-    base = f'<img src="{data_uri(shown, format="JPEG")}" alt="{escape(result.best.caption, quote=True)}">'
+    base = f'<img src="{data_uri(picture, format="JPEG")}" alt="{escape(result.best.caption, quote=True)}">'
     return f'<div class="cg-stage">{base}{spotlights}</div>'
 
 

@@ -6,6 +6,7 @@ model store. One process does it all, so that a SIGTERM finds every request unde
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple, cast
 
@@ -19,7 +20,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from captiongen.data.images import prepare
 from captiongen.errors import CheckpointError
 from captiongen.model.release import read_release
 from captiongen.serving.answer import CaptionAnswer, ModelCard
@@ -33,7 +33,7 @@ from captiongen.serving.limits import (
     Overloaded,
     Refused,
 )
-from captiongen.serving.uploads import decode_upload, read_upload
+from captiongen.serving.uploads import read_upload, see
 from captiongen.types import CaptionResult, ImageArray
 
 #: bentofile.yaml gives the served model this name. A built Bento resolves it to the version it was built with, while
@@ -127,35 +127,34 @@ class CaptionService:
     async def caption(self, image: Request) -> Response:
         """Captions one picture: the file `image` of a multipart form (JPEG, PNG, GIF, WebP, TIFF or BMP)."""
         try:
-            _, result = await self._describe(await read_upload(image), with_attention=False)
+            _, result = await self._describe(await read_upload(image), for_page=False)
         except Refused as refused:
             return refused.response()
         return JSONResponse(CaptionAnswer.of(result, self._card).model_dump())
 
     async def explain(self, data: bytes) -> tuple[Image.Image, CaptionResult]:
-        """Captions the bytes of a picture for the page, with where each word looked.
+        """Captions the bytes of a picture for the page: a small copy of it, and where each word looked.
 
         Raises:
             Refused: as `POST /caption` answers.
         """
-        return await self._describe(data, with_attention=True)
+        preview, result = await self._describe(data, for_page=True)
+        return cast(Image.Image, preview), result
 
-    async def _describe(self, data: bytes, *, with_attention: bool) -> tuple[Image.Image, CaptionResult]:
+    async def _describe(self, data: bytes, *, for_page: bool) -> tuple[Image.Image | None, CaptionResult]:
         if self._num_waiting >= MAX_WAITING:
             raise Overloaded(f"{self._num_waiting} pictures are waiting for their caption. Try again in a second.")
         self._num_waiting += 1
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                picture, pixels = await anyio.to_thread.run_sync(self._decode, data, limiter=self._decoding)
-                return picture, await self._ask(Asked(pixels, with_attention))
+                look = partial(see, data, self._preprocessing, with_preview=for_page)
+                seen = await anyio.to_thread.run_sync(look, limiter=self._decoding)
+                del data, look  # not to be kept while it waits for the model
+                return seen.preview, await self._ask(Asked(seen.pixels, with_attention=for_page))
         except TimeoutError as error:
             raise DeadlineExceeded(f"No caption within {DEADLINE_SECONDS:.0f} s. Try again later.") from error
         finally:
             self._num_waiting -= 1
-
-    def _decode(self, data: bytes) -> tuple[Image.Image, ImageArray]:
-        picture = decode_upload(data)
-        return picture, prepare(picture, self._preprocessing)
 
     def _caption_batch(self, batch: Sequence[Asked]) -> list[CaptionResult]:
         pixels = np.stack([one.pixels for one in batch])

@@ -1,5 +1,6 @@
 """The page's callbacks and its picture field, without a browser."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,19 @@ def show(blocks: gradio.Blocks, data: bytes | None) -> str:
 def test_picture_becomes_its_caption() -> None:
     """What the model says is shown."""
     assert "thing" in show(build(explain), b"picture")
+
+
+def test_the_result_is_drawn_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing and encoding take a while, in which other requests are still answered."""
+    threads = []
+
+    def draw(*_: object) -> str:
+        threads.append(threading.current_thread())
+        return "drawn"
+
+    monkeypatch.setattr(page, "result_view", draw)
+    assert show(build(explain), b"picture") == "drawn"
+    assert threads != [threading.main_thread()]
 
 
 def test_refusal_is_shown_in_its_own_words() -> None:
