@@ -1,6 +1,7 @@
 """When a challenger may become champion."""
 
 import pytest
+from pydantic import ValidationError
 
 from captiongen.cli.release_gate import Verdict, judge_against, judge_first
 from captiongen.errors import DataError
@@ -30,6 +31,19 @@ ALMOST = captioned({thing: f"a {thing} runs over the grass" for thing in THINGS}
 
 def value(cider: float, floor: float) -> MetricValue:
     return MetricValue(cider, cider - 4, cider + 4, None, floor)
+
+
+@pytest.mark.parametrize("name", ["Flickr 8k", "a/b", "a:b", "", "-a", "a.", "x" * 64])
+def test_a_name_that_no_bento_can_have_is_refused_before_anything_runs(name: str):
+    """A model is never promoted under a name that its packaging would refuse."""
+    with pytest.raises(ValidationError, match="at most 63 letters, digits"):
+        ReleaseParams(model_name=name)
+
+
+@pytest.mark.parametrize("name", ["captiongen", "Flickr8k", "my-photos_2.1", "x"])
+def test_a_name_that_a_bento_can_have_is_taken(name: str):
+    """Letters, digits and the three marks between them are a name."""
+    assert ReleaseParams(model_name=name).model_name == name
 
 
 @pytest.mark.parametrize(("cider", "is_passed"), [(14.9, False), (15.0, True), (60.0, True)])
