@@ -17,7 +17,8 @@ Every message says what was expected, what was found, and what to do next. ::
     |   |-- CheckpointError    damaged, incomplete or of another format version
     |   '-- EncoderError       unknown encoder, or weights that do not fit it
     |-- TrainingError          training cannot go on (diverged, another trainer is running)        exit 6
-    '-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
+    |-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
+    '-- StorageError           the disk is full, read-only, or not for this user                   exit 8
 """
 
 from typing import Literal
@@ -110,3 +111,9 @@ class ServiceError(CaptionGenError):
     """A tool beside us (DVC, MLflow, Prefect, BentoML) failed."""
 
     exit_code = 7
+
+
+class StorageError(CaptionGenError):
+    """The disk is full, read-only, or not for this user; what stood there before is intact."""
+
+    exit_code = 8

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
@@ -15,6 +16,7 @@ from captiongen.cli import (
     stage_commands,
 )
 from captiongen.cli.environment import apply_defaults
+from captiongen.cli.storage import storage_error
 from captiongen.errors import CaptionGenError
 
 app = typer.Typer(
@@ -25,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 unexpected, 2 wrong call or params, 3 data, 4 a gate said no, 5 model, "
-    "6 training, 7 a tool beside us failed.",
+    "6 training, 7 a tool beside us failed, 8 the disk is full or may not be written.",
 )
 for family in (
     data_commands,
@@ -50,5 +52,13 @@ def run(command: Callable[[], object]) -> None:
     try:
         command()
     except CaptionGenError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+        _leave(error)
+    except Exception as error:
+        if (storage := storage_error(error)) is None:
+            raise
+        _leave(storage)
+
+
+def _leave(error: CaptionGenError) -> NoReturn:
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(error.exit_code)

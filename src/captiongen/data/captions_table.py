@@ -68,7 +68,7 @@ def read_facts(path: Path) -> dict[str, str]:
 def _read(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise ShardError(f"Expected evaluated captions at {path}: {error}. Run `dvc repro evaluate`.") from error
     if not table.schema.equals(CAPTIONS_SCHEMA):
         raise ShardError(f"{path} has other columns than this version of captiongen writes. Run `dvc repro evaluate`.")
