@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,10 +90,12 @@ def _end_others() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     others = _others_in_group()
     for process in others:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):  # gone since it was listed; the rest must end all the same
+            process.terminate()
     _, stubborn = psutil.wait_procs(others, timeout=_GRACE_SECONDS)
     for process in {*stubborn, *_others_in_group()}:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _others_in_group() -> "list[psutil.Process]":
