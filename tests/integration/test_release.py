@@ -12,7 +12,7 @@ from released import Writer, make_model, make_project, right, wrong
 from repositories import commit
 
 from captiongen.adapters.lineage import find_broken_data, read_lineage
-from captiongen.adapters.mlflow_registry import CHALLENGER, ModelRegistry, RegisteredVersion, download_model
+from captiongen.adapters.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, RegisteredVersion, download_model
 from captiongen.cli import release_steps as steps
 from captiongen.cli.layout import Layout
 from captiongen.cli.release_gate import Verdict
@@ -200,6 +200,31 @@ def test_a_champion_of_another_split_captions_this_one_first(made: Project):
     assert verdict.against == "1"
     assert verdict.low is not None
     assert verdict.low > 0
+
+
+def test_only_the_test_split_may_judge(made: Project):
+    """An evaluation on the dev split, by which the epoch was chosen, is refused before anything is registered."""
+    evaluate = made.params.evaluate.model_copy(update={"split": "dev"})
+    params = made.params.model_copy(update={"evaluate": evaluate})
+    with pytest.raises(ReleaseRefused, match=r"evaluate\.split"):
+        steps.inspect_candidate(made.layout, params, allow_dirty=True)
+
+
+def test_a_champion_by_hand_is_judged_as_a_first_one(made: Project):
+    """Where somebody set the alias before the gate was asked, its release asks the gate then, and goes on."""
+    release = made.params.release.model_copy(update={"model_name": "by-hand"})
+    mine = Project(made.layout, made.params.model_copy(update={"release": release}))
+    made.train(1, right)
+    candidate = steps.inspect_candidate(mine.layout, mine.params)
+    version = steps.register(mine.layout, mine.params, candidate)
+    mine.registry.set_alias(CHAMPION, version.version)
+    verdict = steps.judge(mine.layout, mine.params, candidate, version)
+    assert verdict.is_passed
+    assert verdict.against == ""
+    assert Verdict(**json.loads(mine.champion().tags[steps.GATE_TAG])) == verdict
+    made.train(2, wrong)
+    with pytest.raises(ReleaseRefused, match="stays challenger"):
+        mine.release()
 
 
 @contextmanager

@@ -56,14 +56,19 @@ def inspect_candidate(layout: Layout, params: Params, *, allow_dirty: bool = Fal
     """Reads what is to be released, and refuses what could not be traced afterwards.
 
     Raises:
-        ReleaseRefused: stages are stale, or code or params differ from the commit (unless `allow_dirty`), or there is
-            no commit.
+        ReleaseRefused: stages are stale, the evaluation is not of the test split, or code or params differ from the
+            commit (unless `allow_dirty`), or there is no commit.
     """
     from captiongen.adapters.dvc_pipeline import DvcPipeline
     from captiongen.adapters.git_state import read_git_state
     from captiongen.data.captions_table import read_captions, read_facts
     from captiongen.metrics.report import read_report
 
+    if params.evaluate.split != "test":
+        raise ReleaseRefused(
+            f"Expected an evaluation on the test split, found evaluate.split: {params.evaluate.split} in params.yaml. "
+            "By that split the best epoch was chosen, so it flatters the model: set it to test and run `dvc repro`."
+        )
     if not allow_dirty:
         _refuse_dirty(read_git_state(layout.root))
     DvcPipeline(layout.root).check_complete()
@@ -101,7 +106,8 @@ def register(layout: Layout, params: Params, candidate: Candidate) -> "Registere
 def judge(layout: Layout, params: Params, candidate: Candidate, version: "RegisteredVersion") -> "Verdict":
     """Holds a version against the present champion, on the same test split; the verdict is kept with the version.
 
-    Where the champion was not evaluated on this very split, it captions it first.
+    Where the champion was not evaluated on this very split, it captions it first. A version that somebody made champion
+    by hand is judged as a first one.
 
     Raises:
         ReleaseRefused: the version may not become champion; the message has the figures.
@@ -111,7 +117,9 @@ def judge(layout: Layout, params: Params, candidate: Candidate, version: "Regist
     registry = _registry(layout, params)
     champion = registry.champion()
     if champion is not None and champion.version == version.version:
-        return Verdict(**json.loads(registry.version(version.version).tags[GATE_TAG]))
+        if (kept := champion.tags.get(GATE_TAG)) is not None:
+            return Verdict(**json.loads(kept))
+        champion = None  # made champion by hand: the gate is asked now
     if champion is None:
         verdict = judge_first(candidate.report.metrics["cider"], candidate.report.signature.num_images, params.release)
     else:
