@@ -171,11 +171,11 @@ def _fetch_scenes(dvc: "DvcData", folder: Path, num_images: int | None, seed: in
 
 
 def _fetch_flickr8k(dvc: "DvcData", folder: Path, source: Path | None) -> None:
-    from captiongen.data.flickr8k_archives import download_flickr8k, has_flickr8k, import_flickr8k
+    from captiongen.data.flickr8k_archives import download_flickr8k, import_flickr8k
 
     if source is not None:
         import_flickr8k(source.expanduser(), folder)
-    elif not has_flickr8k(folder):
+    else:
         download_flickr8k(folder)
     _track(dvc, folder)
 

@@ -1,6 +1,5 @@
 """Zip archives of pictures: written the same from the same files, and checked before they are trusted."""
 
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from captiongen.errors import DownloadError
-from captiongen.files import sync_folder
+from captiongen.files import atomic_file
 
 # The first time that zip can hold: archives must not differ by the day they were made.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -20,18 +19,8 @@ def stored_archive(path: Path) -> Iterator[Callable[[str, bytes], None]]:
 
     Members are stored, not compressed (pictures are already), without times: the same members give the same bytes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                yield lambda name, data: archive.writestr(zipfile.ZipInfo(name, _TIME), data)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    sync_folder(path.parent)
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        yield lambda name, data: archive.writestr(zipfile.ZipInfo(name, _TIME), data)
 
 
 def check_archive(path: Path) -> None:

@@ -15,6 +15,8 @@ from captiongen.data.archives import check_archive
 from captiongen.errors import DownloadError
 from captiongen.files import sync_folder
 
+#: What a file's name has at its end while its bytes gather.
+PART_SUFFIX = ".part"
 #: Attempts in a row that bring no new byte before a download gives up.
 MAX_FRUITLESS_ATTEMPTS = 4
 _CHUNK_BYTES = 1 << 14  # what a cut line can lose, no more
@@ -35,7 +37,7 @@ class _Interrupted(Exception):  # noqa: N818 - an event that leads to another at
 def download_archive(url: str, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Downloads a zip archive to `path`.
 
-    Bytes gather in `path` + ".part", from where an interrupted download goes on, in this call or a later one. The
+    Bytes gather in `path` + PART_SUFFIX, from where an interrupted download goes on, in this call or a later one. The
     archive takes its name only when it has the size that the server announced and every member passes its CRC.
 
     Args:
@@ -47,7 +49,7 @@ def download_archive(url: str, path: Path, *, sleep: Callable[[float], None] = t
         DownloadError: the server cannot be reached or has no such file, or what it sends is damaged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}{PART_SUFFIX}")
     fruitless = 0
     while True:
         size_before = _size(part)

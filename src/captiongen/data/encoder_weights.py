@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from captiongen.errors import EncoderError, UsageError
-from captiongen.files import sha256_of_file, sync_folder
+from captiongen.files import atomic_file, sha256_of_file
 
 
 def import_weights(file: Path, folder: Path, *, name: str) -> tuple[Path, str]:
@@ -23,11 +23,8 @@ def import_weights(file: Path, folder: Path, *, name: str) -> tuple[Path, str]:
     _check(file)
     target, sha256 = folder / f"{name}.safetensors", sha256_of_file(file)
     if not (target.is_file() and sha256_of_file(target) == sha256):
-        folder.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        shutil.copyfile(file, part)
-        part.replace(target)
-        sync_folder(folder)
+        with atomic_file(target) as part:
+            shutil.copyfile(file, part)
     return target, sha256
 
 

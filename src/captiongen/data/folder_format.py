@@ -17,7 +17,8 @@ from captiongen.params import IngestParams
 from captiongen.text.normalise import metric_tokens
 
 _TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")  # .txt: Kaggle's Flickr8k is a CSV of that name
-_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp")
+#: How files of pictures end, in lower case.
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp")
 _IMAGE_COLUMN = re.compile(r"(image|img|photo|picture|file)[_ ]?(path|name|file|id)?|path|filepath", re.IGNORECASE)
 _CAPTION_COLUMN = re.compile(r"(captions?|text|description|sentences?|comment|raw)[_ ]?\d*", re.IGNORECASE)
 _SPLIT_COLUMN = re.compile(r"split|subset|partition|set", re.IGNORECASE)
@@ -120,7 +121,7 @@ def survey_folder(params: IngestParams, folder: Path) -> Survey:
 
 def picture_files(folder: Path) -> dict[str, Path]:
     """Returns relative name -> file of all pictures under a folder."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in _PICTURE_SUFFIXES and path.is_file())
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
 
 

@@ -9,14 +9,9 @@ import pytest
 from web import FileServer, serving
 
 from captiongen.data.archives import list_members
-from captiongen.data.flickr8k_archives import (
-    IMAGES_ARCHIVE,
-    TEXT_ARCHIVE,
-    download_flickr8k,
-    has_flickr8k,
-    import_flickr8k,
-)
+from captiongen.data.flickr8k_archives import download_flickr8k, import_flickr8k
 from captiongen.data.sources import open_source
+from captiongen.data.sources.flickr8k import IMAGES_ARCHIVE, TEXT_ARCHIVE
 from captiongen.errors import DownloadError, SourceError
 from captiongen.params import IngestParams
 
@@ -67,9 +62,7 @@ def _splits(folder: Path) -> dict[str, str]:
 
 def test_archives_are_downloaded_once(server: FileServer, tmp_path: Path):
     """Both come from the server, the source reads them, and a second call asks for nothing."""
-    assert not has_flickr8k(tmp_path)
     download_flickr8k(tmp_path, base_url=f"{server.url}/f")
-    assert has_flickr8k(tmp_path)
     assert sorted(_splits(tmp_path).values()) == ["dev", "test", "train", "train"]
     download_flickr8k(tmp_path, base_url=f"{server.url}/f")
     assert len(server.ranges) == 2
@@ -118,6 +111,30 @@ def test_new_content_replaces_old(packed: Path, tmp_path: Path):
     (packed / IMAGES_ARCHIVE).write_bytes(_zip(_IMAGES | {"Flicker8k_Dataset/new.jpg": b"new"}))
     import_flickr8k(packed, tmp_path / "raw")
     assert "Flicker8k_Dataset/new.jpg" in list_members(tmp_path / "raw" / IMAGES_ARCHIVE)
+
+
+@pytest.mark.parametrize("way", ["imported packed", "imported unpacked", "downloaded"])
+def test_what_killed_processes_left_does_not_become_data(server: FileServer, packed: Path, tmp_path: Path, way: str):
+    """Half a packing and half a download are gone when the folder is given to DVC, also where nothing is to be done."""
+    _unpack(tmp_path / "open", _IMAGES | {f"Flickr8k_text/{name}": data for name, data in _TEXTS.items()})
+    for _ in range(2):  # the second time both archives are there already
+        _unpack(tmp_path / "raw", {f".{IMAGES_ARCHIVE}.abcd1234.part": b"half", f".{TEXT_ARCHIVE}.x_y.part": b""})
+        if way == "downloaded":
+            download_flickr8k(tmp_path / "raw", base_url=f"{server.url}/f")
+        else:
+            _unpack(tmp_path / "raw", {f"{IMAGES_ARCHIVE}.part": b"half"})
+            import_flickr8k(packed if way == "imported packed" else tmp_path / "open", tmp_path / "raw")
+        assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [IMAGES_ARCHIVE, TEXT_ARCHIVE]
+
+
+def test_unpacked_content_of_something_else_leaves_the_old_archive(packed: Path, tmp_path: Path):
+    """Captions without the split lists are refused before the archive that was there is touched."""
+    import_flickr8k(packed, tmp_path / "raw")
+    before = (tmp_path / "raw" / TEXT_ARCHIVE).read_bytes()
+    _unpack(tmp_path / "open", _IMAGES | {"Flickr8k_text/Flickr8k.token.txt": b"x.jpg#0\tA dog .\n"})
+    with pytest.raises(DownloadError, match=r"Expected Flickr_8k\.trainImages\.txt"):
+        import_flickr8k(tmp_path / "open", tmp_path / "raw")
+    assert (tmp_path / "raw" / TEXT_ARCHIVE).read_bytes() == before
 
 
 def test_a_damaged_archive_is_not_imported(packed: Path, tmp_path: Path):

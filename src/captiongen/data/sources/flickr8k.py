@@ -10,17 +10,20 @@ from captiongen.errors import SourceError
 from captiongen.params import IngestParams
 from captiongen.types import Rejection, Split
 
-_IMAGES_ARCHIVE = "Flickr8k_Dataset.zip"
-_TEXT_ARCHIVE = "Flickr8k_text.zip"
-# The images folder is misspelt in the official archive.
-_IMAGES_FOLDERS = ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Flickr8k_Dataset")
-_TEXT_FOLDERS = ("Flickr8k_text", ".")
-_CAPTIONS_FILE = "Flickr8k.token.txt"
+IMAGES_ARCHIVE = "Flickr8k_Dataset.zip"
+TEXT_ARCHIVE = "Flickr8k_text.zip"
+#: What the archives unpack to, the first as packed (so misspelt in the official archive); some unpackers add a folder
+#: named after the archive.
+IMAGES_FOLDERS = ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Flickr8k_Dataset")
+TEXT_FOLDERS = ("Flickr8k_text", ".")
+CAPTIONS_FILE = "Flickr8k.token.txt"
 _SPLIT_FILES: tuple[tuple[Split, str], ...] = (
     ("train", "Flickr_8k.trainImages.txt"),
     ("dev", "Flickr_8k.devImages.txt"),
     ("test", "Flickr_8k.testImages.txt"),
 )
+#: All that must be in the text archive.
+TEXT_FILES = (CAPTIONS_FILE, *(file for _, file in _SPLIT_FILES))
 _LINE = re.compile(r"(?P<image>[^#\t]+)#\d+\t(?P<caption>.*)")
 
 
@@ -28,8 +31,8 @@ class Flickr8kSource(ListedSource):
     """The official splits; images that no list names are `unused`, image ids are the file names."""
 
     def __init__(self, params: IngestParams, folder: Path) -> None:
-        images = _open(folder, _IMAGES_ARCHIVE, _IMAGES_FOLDERS)
-        texts = _open(folder, _TEXT_ARCHIVE, _TEXT_FOLDERS)
+        images = _open(folder, IMAGES_ARCHIVE, IMAGES_FOLDERS)
+        texts = _open(folder, TEXT_ARCHIVE, TEXT_FOLDERS)
         listing = gather(_lines(images, texts), store=images, split_of=lambda _: "unused")
         super().__init__(params.name, images, listing)
 
@@ -44,7 +47,7 @@ def _lines(images: Store, texts: Store) -> Iterator[Annotation | Rejection]:
     for split, file in _SPLIT_FILES:
         for name in _read_text(texts, file).split():
             yield Annotation(name, paths.get(name, name), split=split)
-    yield from token_lines(_read_text(texts, _CAPTIONS_FILE), _CAPTIONS_FILE, find=lambda name: paths.get(name, name))
+    yield from token_lines(_read_text(texts, CAPTIONS_FILE), CAPTIONS_FILE, find=lambda name: paths.get(name, name))
 
 
 def token_lines(text: str, file_name: str, *, find: Callable[[str], str]) -> Iterator[Annotation | Rejection]:
@@ -68,7 +71,7 @@ def _open(folder: Path, archive: str, unpacked: tuple[str, ...]) -> Store:
         return ZipStore(folder / archive)
     for name in unpacked:
         candidate = folder / name
-        if candidate.is_dir() and (name != "." or (candidate / _CAPTIONS_FILE).is_file()):
+        if candidate.is_dir() and (name != "." or (candidate / CAPTIONS_FILE).is_file()):
             return FolderStore(candidate)
     raise SourceError(
         f"Expected {archive} or its unpacked folder {unpacked[0]}/ in {folder}, found neither. "
