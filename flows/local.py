@@ -9,16 +9,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import typer
 
+from captiongen.adapters.readiness import is_ready_in_time
 from captiongen.cli.app import run
 from captiongen.cli.environment import apply_defaults
 from captiongen.errors import ServiceError
@@ -36,11 +34,8 @@ def prefect_server(port: int) -> Iterator[str]:
     """
     url = f"http://127.0.0.1:{port}/api"
     with _running("server", "start", "--host", "127.0.0.1", "--port", str(port)) as process:
-        give_up = time.monotonic() + _START_SECONDS
-        while not _answers(f"{url}/health"):
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise ServiceError(f"Prefect's server does not answer on port {port}; its log stands above.")
-            time.sleep(0.5)
+        if not is_ready_in_time(process, f"{url}/health", seconds=_START_SECONDS):
+            raise ServiceError(f"Prefect's server does not answer on port {port}; its log stands above.")
         yield url
 
 
@@ -121,14 +116,6 @@ def _environment(url: str | None) -> dict[str, str]:
     # The worker's flow runs call `captiongen` and `dvc`, activated environment or not.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, "PATH": path, **({"PREFECT_API_URL": url} if url else {})}
-
-
-def _answers(url: str) -> bool:
-    try:
-        urlopen(url, timeout=2.0).close()  # noqa: S310 - our own server
-    except (URLError, OSError):
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from filelock import FileLock
 
 from captiongen.adapters.code_digest import BENTOFILE, bento_code_digest
+from captiongen.adapters.readiness import is_ready_in_time
 from captiongen.errors import CheckpointError, ServiceError
 from captiongen.model.release import RELEASE_FILE, Release, read_release
 from captiongen.types import JsonObject, Lineage
@@ -207,14 +207,8 @@ def _served(bento_tag: str, project: Path) -> Iterator[str]:
 
 
 def _wait_until_ready(process: "subprocess.Popen[str]", url: str, log: Path) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            if requests.get(f"{url}/readyz", timeout=5).ok:
-                return
-        except requests.RequestException:
-            pass  # nobody listens yet
-        time.sleep(0.2)
+    if is_ready_in_time(process, f"{url}/readyz", seconds=_START_SECONDS):
+        return
     said = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
     ended = "is not ready" if process.poll() is None else f"ended with code {process.returncode}"
     raise ServiceError(f"The service {ended} after at most {_START_SECONDS:.0f} s. It said last:\n{said}")

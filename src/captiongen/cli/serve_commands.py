@@ -4,11 +4,9 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import webbrowser
+from contextlib import suppress
 from typing import Annotated
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import typer
 
@@ -18,7 +16,7 @@ from captiongen.params import load_params
 
 app = typer.Typer(rich_markup_mode="markdown")
 
-_START_SECONDS = 120.0
+_START_SECONDS, _STOP_SECONDS = 120.0, 20.0
 _DRAIN_SECONDS = 30  # what a request may take at most, and some more
 
 
@@ -68,9 +66,12 @@ def _need_port(port: int) -> None:
 
 
 def _serve_and_open(command: list[str], url: str) -> None:
+    from captiongen.adapters.readiness import is_ready_in_time
+
     process = subprocess.Popen(command)
     try:
-        _wait_until_ready(process, url)
+        if not is_ready_in_time(process, f"{url}/readyz", seconds=_START_SECONDS):
+            raise ServiceError(f"The service {_why_not_ready(process)}; its log stands above.")
         typer.echo(f"the page: {url}/")
         webbrowser.open(f"{url}/")
         process.wait()
@@ -78,16 +79,12 @@ def _serve_and_open(command: list[str], url: str) -> None:
         process.wait()  # Ctrl-C went to it too
     finally:
         process.terminate()
+        with suppress(subprocess.TimeoutExpired):  # so that its port is free again
+            process.wait(_STOP_SECONDS)
     if process.returncode > 0:
         raise ServiceError(f"The service ended with exit code {process.returncode}; its log stands above.")
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urlopen(f"{url}/readyz", timeout=2.0).close()  # noqa: S310 - our own service
-        except (URLError, OSError):
-            time.sleep(0.5)
-        else:
-            return
+def _why_not_ready(process: "subprocess.Popen[bytes]") -> str:
+    code = process.poll()
+    return f"is not ready after {_START_SECONDS:.0f} s" if code is None else f"ended with exit code {code}"

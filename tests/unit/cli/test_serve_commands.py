@@ -1,12 +1,46 @@
 """`captiongen serve` where it cannot serve."""
 
 import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from captiongen.cli import serve_commands
-from captiongen.errors import UsageError
+from captiongen.errors import ServiceError, UsageError
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pages that a browser was sent to; a start may take half a second."""
+    pages: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", pages.append)
+    monkeypatch.setattr(serve_commands, "_START_SECONDS", 0.5)
+    return pages
+
+
+@pytest.fixture
+def ready() -> Iterator[str]:
+    """A service that says of itself that it is ready."""
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Ready) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
 
 
 def test_nothing_released_yet_is_said_in_words(tmp_path: Path):
@@ -23,3 +57,27 @@ def test_a_taken_port_is_said_in_words():
         port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=rf"Port {port} is taken.*--port {port + 1}"):
             serve_commands._need_port(port)
+
+
+def test_a_page_that_does_not_come_is_said_in_words(opened: list[str], capsys: pytest.CaptureFixture[str]):
+    """A service that is not ready in time is ended with exit code 7; no address is printed, no browser opened."""
+    with pytest.raises(ServiceError, match="not ready after") as caught:
+        serve_commands._serve_and_open([sys.executable, "-c", "import time; time.sleep(60)"], NOBODY)
+    assert caught.value.exit_code == 7
+    assert opened == []
+    assert "the page" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_service_that_ends_before_it_is_ready_is_a_failure(opened: list[str], code: int):
+    """It was to run until it is stopped, so its own exit code does not matter."""
+    with pytest.raises(ServiceError, match=f"ended with exit code {code}"):
+        serve_commands._serve_and_open([sys.executable, "-c", f"raise SystemExit({code})"], NOBODY)
+    assert opened == []
+
+
+def test_a_ready_page_is_opened(opened: list[str], ready: str, capsys: pytest.CaptureFixture[str]):
+    """Once the service is ready its address is printed and the browser is sent there."""
+    serve_commands._serve_and_open([sys.executable, "-c", "import time; time.sleep(1)"], ready)
+    assert opened == [f"{ready}/"]
+    assert f"the page: {ready}/" in capsys.readouterr().out
