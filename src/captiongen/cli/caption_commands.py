@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import captiongen
+from captiongen.adapters.code_digest import code_digest
 from captiongen.cli.layout import Layout
 from captiongen.cli.model_uri import HELP, model_folder
 from captiongen.errors import CaptionGenError, DataError, ImageDecodeError, UsageError
@@ -30,7 +32,9 @@ _BATCH_SIZE = 16
 def caption(
     images: Annotated[list[Path], typer.Argument(help="JPEG, PNG, WebP, GIF, TIFF or BMP files, or folders of them.")],
     model: Annotated[str | None, typer.Option(help=HELP)] = None,
-    alternatives: Annotated[int, typer.Option(help="Captions per picture, best first.", min=1, max=16)] = 1,
+    alternatives: Annotated[
+        int, typer.Option(help="Captions per picture, best first; at most as many as the model has beams.", min=1)
+    ] = 1,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object per picture and line.")] = False,
 ) -> None:
     """Captions your own pictures.
@@ -42,6 +46,7 @@ def caption(
 
     paths = _pictures(images)
     engine = CaptionEngine.load(_folder(model))
+    _need_hypotheses(engine, alternatives)
     num_unreadable = 0
     for start in range(0, len(paths), _BATCH_SIZE):
         num_unreadable += _caption_batch(engine, paths[start : start + _BATCH_SIZE], alternatives, is_json)
@@ -85,7 +90,7 @@ def _held_out_picture(image_id: str, split: "Split") -> Path:
 
 def _caption_once(picture: Path, model: Path) -> str:
     """The model's caption of a shown picture; kept beside it, since loading the model takes longer than the rest."""
-    identity = sha256_of_file(model / "manifest.json") + sha256_of_file(picture)
+    identity = sha256_of_file(model / "manifest.json") + sha256_of_file(picture) + _own_code()
     kept = picture.with_name(f"{picture.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.txt")
     if not kept.is_file():
         from captiongen.data.images import decode_image
@@ -94,6 +99,29 @@ def _caption_once(picture: Path, model: Path) -> str:
         [result] = CaptionEngine.load(model).caption([decode_image(picture.read_bytes())])
         write_atomically(kept, result.best.caption)
     return kept.read_text(encoding="utf-8")
+
+
+def _own_code() -> str:
+    """A digest of this package: another decoding, or preparing of pictures, is another caption."""
+    package = Path(captiongen.__file__).parent
+    return code_digest([package], root=package)
+
+
+def _need_hypotheses(engine: "CaptionEngine", num_hypotheses: int) -> None:
+    """Refuses what the model's own search does not find: another search would have another best caption."""
+    decode = engine.manifest.decode
+    if num_hypotheses == 1:
+        return
+    if decode.method != "beam":
+        raise UsageError(
+            f"Expected a model that searches with beams for --alternatives {num_hypotheses}, found the method "
+            f"`{decode.method}`, which finds one caption. Leave the option out."
+        )
+    if num_hypotheses > decode.num_beams:
+        raise UsageError(
+            f"Expected --alternatives of at most {decode.num_beams}, as many as this model has beams, found "
+            f"{num_hypotheses}. More beams would change the best caption too; train.decode.num_beams sets them."
+        )
 
 
 def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives: int, is_json: bool) -> int:
@@ -107,13 +135,9 @@ def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives:
             read.append(path)
         except (ImageDecodeError, OSError) as error:
             typer.echo(f"{path}: {error}", err=True)
-    options = engine.manifest.decode.model_copy(
-        update={
-            "num_beams": max(engine.manifest.decode.num_beams, num_alternatives),
-            "num_hypotheses": num_alternatives,
-        }
-    )
-    decode = options if num_alternatives > 1 else None
+    decode = engine.manifest.decode
+    if num_alternatives > 1:
+        decode = decode.model_copy(update={"num_hypotheses": num_alternatives})
     for path, result in zip(read, engine.caption(pictures, decode=decode), strict=True):
         _print(path, result, num_alternatives, is_json)
     return len(paths) - len(read)

@@ -1,0 +1,74 @@
+"""`captiongen caption` and `show` with a tiny model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import encoded, tiny_model_folder, tiny_picture
+from typer.testing import CliRunner, Result
+
+from captiongen.cli import caption_commands
+from captiongen.cli.app import app
+from captiongen.errors import UsageError
+from captiongen.inference import CaptionEngine
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that searches with three beams."""
+    return tiny_model_folder(tmp_path_factory.mktemp("model") / "captioner")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(tiny_picture()))
+    return path
+
+
+def ask(picture: Path, model: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["caption", str(picture), "--model", str(model), "--json", *options])
+
+
+def test_alternatives_leave_the_best_caption_as_it_is(picture: Path, model: Path):
+    """More captions are the first of the same n-best list."""
+    alone = json.loads(ask(picture, model).stdout)
+    among = json.loads(ask(picture, model, "--alternatives", "3").stdout)
+    assert len(among["alternatives"]) == 3
+    assert (among["caption"], among["alternatives"][0]) == (alone["caption"], alone["alternatives"][0])
+
+
+def test_more_alternatives_than_beams_are_refused(picture: Path, model: Path):
+    """A wider search would find another best caption than the one that was evaluated and is served."""
+    result = ask(picture, model, "--alternatives", "4")
+    assert isinstance(result.exception, UsageError)
+    assert "at most 3" in str(result.exception)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("method", ["greedy", "sample"])
+def test_alternatives_of_a_model_without_beams_are_refused(picture: Path, tmp_path: Path, method: str):
+    """A search that finds one caption says so, instead of giving one where several were asked for."""
+    model = tiny_model_folder(tmp_path / "captioner")
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["decode"]["method"] = method
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    assert ask(picture, model).exit_code == 0
+    result = ask(picture, model, "--alternatives", "2")
+    assert isinstance(result.exception, UsageError)
+    assert method in str(result.exception)
+
+
+def test_a_shown_caption_is_kept_until_model_picture_or_code_change(
+    picture: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second look at a picture loads no model; after a change of the code it is captioned anew."""
+    first = caption_commands._caption_once(picture, model)
+    loaded: list[Path] = []
+    load = CaptionEngine.load
+    monkeypatch.setattr(CaptionEngine, "load", lambda folder: loaded.append(folder) or load(folder))
+    assert caption_commands._caption_once(picture, model) == first
+    assert loaded == []
+    monkeypatch.setattr(caption_commands, "_own_code", lambda: "other code", raising=False)
+    assert caption_commands._caption_once(picture, model) == first
+    assert loaded == [model]
