@@ -28,11 +28,14 @@ HOMES = {
 #: Prefect gives its own server 20 s to start, and a busy 2-core machine needs more.
 PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
+#: BentoML's own default is every network that the machine is in, and the service asks nobody who they are.
+LOOPBACK = {"BENTOML_HOST": "127.0.0.1"}
+
 
 def defaults(root: Path) -> dict[str, str]:
     """Returns every variable with its default value for the project in `root`."""
     homes = {name: str(root.resolve() / folder) for name, folder in HOMES.items()}
-    return TELEMETRY_OFF | homes | PATIENCE
+    return TELEMETRY_OFF | homes | PATIENCE | LOOPBACK
 
 
 def apply_defaults(root: Path | None = None) -> None:

@@ -45,3 +45,13 @@ def test_the_shell_gets_the_same_list(clean_environment, tmp_path: Path):
     shell = dict(line.split("=", 1) for line in process.stdout.split("\0") if "=" in line)
     assert {name: shell[name] for name in defaults(folder)} == defaults(folder)
     assert shell["MLFLOW_TRACKING_URI"] == f"sqlite:///{folder / '.captiongen' / 'mlflow.db'}"
+
+
+def test_a_plain_bentoml_serve_listens_on_this_machine_only(clean_environment):
+    """BentoML's own default is every network that the machine is in; its `serve` takes ours from the environment."""
+    from bentoml_cli.cli import create_bentoml_cli
+
+    apply_defaults()
+    serve = create_bentoml_cli().commands["serve"]
+    with serve.make_context("serve", ["captiongen:latest"], resilient_parsing=True) as context:
+        assert context.params["host"] == "127.0.0.1"
