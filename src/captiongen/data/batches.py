@@ -3,7 +3,7 @@
 Shapes: B images, K captions of an image (short lists are padded with empty rows), T tokens, S side in px.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +70,18 @@ def encode_captions(
         return tokenizer.encode(mirror_caption(text) if is_mirrored else text)[: max_tokens + 1]
 
     return [sorted((encode(caption) for caption in of_one), key=len) for of_one in captions]
+
+
+def describe_cut(captions: Iterable[Sequence[str]], tokenizer: CaptionTokenizer, *, max_tokens: int) -> str | None:
+    """Says how many captions `encode_captions` cuts, of all; None when it cuts none."""
+    lengths = [len(tokenizer.encode(normalise_caption(caption))) - 1 for of_one in captions for caption in of_one]
+    num_cut = sum(length > max_tokens for length in lengths)
+    if not num_cut:
+        return None
+    return (
+        f"{num_cut:,} of {len(lengths):,} training captions are longer than train.decode.max_tokens={max_tokens} (the "
+        f"longest has {max(lengths)} with its end) and are cut: their ends are not learned."
+    )
 
 
 def epoch_batches(

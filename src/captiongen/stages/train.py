@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 import captiongen
+from captiongen.data.batches import describe_cut
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.errors import DataError, TrainingError
 from captiongen.files import write_atomically
@@ -67,6 +70,8 @@ def train(
         tracker.log_params(_flat(params.model_dump()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         tokenizer = CaptionTokenizer.load(data.tokenizer_path)
+        if cut := describe_cut(data.references("train").values(), tokenizer, max_tokens=params.decode.max_tokens):
+            tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
         trained = training.run()
         manifest = save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))

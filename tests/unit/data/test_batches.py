@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captiongen.data.batches import TrainingSet, encode_captions, epoch_batches, pad
+from captiongen.data.batches import TrainingSet, describe_cut, encode_captions, epoch_batches, pad
 from captiongen.params import AugmentationParams
 from tests.tiny import tiny_tokenizer
 
@@ -80,6 +80,17 @@ def test_captions_are_encoded_shortest_first_and_cut():
     assert [len(tokens) for tokens in encoded] == [4, 5]
     assert encoded[0][-1] == tokenizer.eos_id
     assert encoded[1][-1] != tokenizer.eos_id
+
+
+def test_captions_that_are_cut_are_counted():
+    """What does not fit is told with the limit and the longest length; what fits exactly is not."""
+    tokenizer, captions = tiny_tokenizer(), [["A red ball .", "A ball"], ["There is a red ball in the dark ."]]
+    assert describe_cut(captions, tokenizer, max_tokens=9) is None
+    told = describe_cut(captions, tokenizer, max_tokens=4)
+    assert told is not None
+    assert told.startswith("1 of 3 training captions are longer than train.decode.max_tokens=4 (the longest has 9")
+    [_, [longest]] = encode_captions(captions, tokenizer, max_tokens=9)
+    assert longest[-1] == tokenizer.eos_id
 
 
 def test_short_lists_are_padded_with_empty_rows():
