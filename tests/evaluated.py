@@ -24,12 +24,13 @@ class Evaluated:
 
 
 def hypothesis(caption: str, probabilities: Sequence[float] | float = 0.9, *, is_complete: bool = True) -> Hypothesis:
-    """A caption with these word probabilities; its end has 0.9."""
+    """A caption with these word probabilities; its end, if it has one, has 0.9."""
     words = caption.split()
     if isinstance(probabilities, float):
         probabilities = [probabilities] * len(words)
     scored = tuple(WordScore(word, value) for word, value in zip(words, probabilities, strict=True))
-    log_probability = sum(math.log(word.probability) for word in scored) + math.log(0.9)
+    log_probability = sum(math.log(word.probability) for word in scored)
+    log_probability += math.log(0.9) if is_complete else 0.0
     return Hypothesis(caption, scored, log_probability, log_probability, is_complete)
 
 

@@ -65,7 +65,7 @@ class Hypothesis:
     Attributes:
         caption: the words joined by spaces.
         words: the words with their probabilities (sub-word pieces multiplied).
-        log_probability: natural log of the probability of all tokens including the end token.
+        log_probability: natural log of the probability of all tokens, including the end token where there is one.
         score: what the search ranked by (length-normalised log-probability).
         is_complete: False when the search stopped at the length limit, not at the end token.
     """

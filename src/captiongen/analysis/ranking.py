@@ -7,7 +7,7 @@ to 151 (90th) over the images of Flickr8k. So a caption is held against the imag
 
     shortfall   max(0, human - cider) / (human + 25): what is missing to how well one person predicts the others here;
                 the 25 damps it where people hardly agree, because the score then says little
-    doubt       1 - the geometric mean of the model's own probabilities, the end of the caption included
+    doubt       1 - the geometric mean of the model's own probabilities, the end of the caption included if it came
     repetition  share of the caption's word pairs that it has said before
     truncation  1 when the search stopped at the length limit, else 0
 
@@ -76,8 +76,9 @@ def shortfall(cider: float, human_cider: float | None) -> float:
 
 
 def doubt(hypothesis: Hypothesis) -> float:
-    """One minus the geometric mean probability of the caption's words and of its end, 0..1."""
-    return 1.0 - math.exp(min(0.0, hypothesis.log_probability) / (len(hypothesis.words) + 1))
+    """One minus the geometric mean probability of the caption's words and, where it was reached, of its end, 0..1."""
+    num_factors = max(1, len(hypothesis.words) + hypothesis.is_complete)
+    return 1.0 - math.exp(min(0.0, hypothesis.log_probability) / num_factors)
 
 
 def repetition(caption: str) -> float:

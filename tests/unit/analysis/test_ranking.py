@@ -1,5 +1,6 @@
 """Badness: what it is made of, and that it grows with each part."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from captiongen.analysis.ranking import BADNESS_WEIGHTS, doubt, rank_captions, repetition, shortfall
 from captiongen.errors import DataError
+from captiongen.types import Hypothesis, WordScore
 
 CIDER = st.floats(0, 300)
 
@@ -37,6 +39,15 @@ def test_doubt_grows_as_words_get_less_likely(probability: float, step: float):
     """Less probable words mean more doubt, between 0 and 1."""
     sure, unsure = hypothesis("a dog runs", probability + step), hypothesis("a dog runs", probability)
     assert 0.0 <= doubt(sure) < doubt(unsure) <= 1.0
+
+
+def test_doubt_of_a_truncated_caption_counts_no_end():
+    """A caption that stopped at the length limit has no end token whose probability could dilute its doubt."""
+    words = (WordScore("a", 0.5), WordScore("dog", 0.5))
+    cut = Hypothesis("a dog", words, 2 * math.log(0.5), 0.0, is_complete=False)
+    assert doubt(cut) == pytest.approx(0.5)
+    assert doubt(replace(cut, log_probability=3 * math.log(0.5), is_complete=True)) == pytest.approx(0.5)
+    assert doubt(Hypothesis("", (), 0.0, 0.0, is_complete=False)) == 0.0
 
 
 @pytest.mark.parametrize(
