@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from captiongen.metrics.ngrams import MAX_ORDER, Ngram, Tokens, count_ngrams
 
-#: Length of an image's statistics: matches of orders 1..4, n-grams of orders 1..4, hypothesis and reference length.
-NUM_STATISTICS = 2 * MAX_ORDER + 2
 # coco-caption's guards against division by zero; part of the definition where a count is 0.
 _SMALL, _TINY = 1e-9, 1e-15
 
@@ -41,8 +39,9 @@ class BleuReferences:
 
 
 def bleu_statistics(hypothesis: Tokens, references: BleuReferences) -> npt.NDArray[np.float64]:
-    """Returns what one image adds to corpus BLEU, shape (NUM_STATISTICS,).
+    """Returns what one image adds to corpus BLEU, shape (2 * MAX_ORDER + 2,).
 
+    These are the matches of orders 1..4, the n-grams of orders 1..4, and the lengths of hypothesis and reference.
     Matches are clipped by the largest count in any one reference; the reference length is the one closest to the
     hypothesis', the shorter one of two equally close.
     """
@@ -56,7 +55,7 @@ def bleu_statistics(hypothesis: Tokens, references: BleuReferences) -> npt.NDArr
 
 
 def bleu_from_statistics(statistics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Computes BLEU-1..4 (0..100) of summed statistics, shape (..., NUM_STATISTICS) -> (..., 4).
+    """Computes BLEU-1..4 (0..100) of summed statistics, shape (..., 2 * MAX_ORDER + 2) -> (..., 4).
 
     Rows of single images give coco-caption's smoothed per-image BLEU.
     """

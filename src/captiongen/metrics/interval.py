@@ -27,13 +27,11 @@ class PairedDifference:
         mean: mean over images of a - b.
         low: lower end.
         high: upper end.
-        probability_better: share of resamples in which a is better, ties half.
     """
 
     mean: float
     low: float
     high: float
-    probability_better: float
 
 
 def bootstrap_interval(
@@ -54,13 +52,6 @@ def bootstrap_interval(
     sums = [weights @ statistics for weights in _resample(len(statistics), num_resamples, seed)]
     low, high = np.percentile(metric(np.concatenate(sums)), _PERCENTILES, axis=0)
     return low, high
-
-
-def bootstrap_mean_interval(values: npt.ArrayLike, *, num_resamples: int, seed: int) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean of per-image values, such as CIDEr's."""
-    column = np.asarray(values, dtype=np.float64)[:, None]
-    low, high = bootstrap_interval(column, lambda sums: sums / len(column), num_resamples=num_resamples, seed=seed)
-    return float(low[0]), float(high[0])
 
 
 def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, num_resamples: int, seed: int) -> PairedDifference:
@@ -86,8 +77,7 @@ def paired_bootstrap(a: npt.ArrayLike, b: npt.ArrayLike, *, num_resamples: int, 
         differences
     )
     low, high = np.percentile(means, _PERCENTILES)
-    better = np.mean(means > 0) + 0.5 * np.mean(means == 0)
-    return PairedDifference(float(differences.mean()), float(low), float(high), float(better))
+    return PairedDifference(float(differences.mean()), float(low), float(high))
 
 
 def _resample(num_images: int, num_resamples: int, seed: int) -> Iterator[FloatArray]:

@@ -18,9 +18,8 @@ import numpy.typing as npt
 from captiongen.errors import ServiceError
 from captiongen.metrics.ngrams import Tokens
 
-#: Length of an image's statistics, as the jar prints them.
-NUM_STATISTICS = 23
-# Columns of the jar's statistics: lengths of hypothesis and reference, and, at the end, chunks and matched words.
+# Columns of the 23 statistics that the jar prints of an image: lengths of hypothesis and reference, and, at the end,
+# chunks and matched words.
 _HYPOTHESIS_LENGTH, _REFERENCE_LENGTH, _CHUNKS, _HYPOTHESIS_MATCHES, _REFERENCE_MATCHES = 0, 1, 20, 21, 22
 _FLAGS = ("-", "-", "-stdio", "-l", "en", "-norm")
 
@@ -72,7 +71,7 @@ class Meteor:
         self._process.communicate()
 
     def statistics(self, hypothesis: Tokens, references: Sequence[Tokens]) -> npt.NDArray[np.float64]:
-        """Returns what one image adds to corpus METEOR, shape (NUM_STATISTICS,); the sum is exactly the jar's own."""
+        """Returns what one image adds to corpus METEOR, shape (23,); the sum is exactly the jar's own."""
         self._send(" ||| ".join(["SCORE", *(" ".join(reference) for reference in references), " ".join(hypothesis)]))
         statistics = np.array(self._receive().split(), dtype=np.float64)
         is_perfect = (
@@ -86,7 +85,7 @@ class Meteor:
         return statistics
 
     def scores(self, statistics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Returns METEOR (0..100) of summed statistics, shape (sets, NUM_STATISTICS) -> (sets, 1)."""
+        """Returns METEOR (0..100) of summed statistics, shape (sets, 23) -> (sets, 1)."""
         values = np.empty((len(statistics), 1))
         for index, row in enumerate(statistics):
             self._send("EVAL ||| " + " ".join(repr(float(number)) for number in row))
