@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Of a whole request, form framing included.
 MAX_BODY_BYTES = 10 * 1024 * 1024
-#: From the moment a picture is decoded until its caption is there, waiting for a batch included.
+#: From the moment a picture has been read until its caption is there, decoding and waiting for a batch included.
 DEADLINE_SECONDS = 20.0
 #: Requests between upload and answer; the next one is told to come back.
 MAX_WAITING = 64
