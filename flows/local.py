@@ -33,7 +33,7 @@ def prefect_server(port: int) -> Iterator[str]:
         ServiceError: it does not answer in time, or ends.
     """
     url = f"http://127.0.0.1:{port}/api"
-    with _running("server", "start", "--host", "127.0.0.1", "--port", str(port)) as process:
+    with _running("server", "start", "--host", "127.0.0.1", "--port", str(port), url=url) as process:
         if not is_ready_in_time(process, f"{url}/health", seconds=_START_SECONDS):
             raise ServiceError(f"Prefect's server does not answer on port {port}; its log stands above.")
         yield url
@@ -76,9 +76,11 @@ def main(
 
 
 @contextmanager
-def _running(*arguments: str, project: Path = Path(), url: str | None = None) -> "Iterator[subprocess.Popen[bytes]]":
+def _running(*arguments: str, url: str, project: Path = Path()) -> "Iterator[subprocess.Popen[bytes]]":
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *arguments],
+        # In a terminal Prefect would stop and ask, such as for a profile whose address is another one.
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        stdin=subprocess.DEVNULL,
         cwd=project,
         env=_environment(url),
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
@@ -112,10 +114,10 @@ def _prefect(project: Path, url: str, *arguments: str) -> None:
         raise ServiceError(f"`prefect {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
 
 
-def _environment(url: str | None) -> dict[str, str]:
+def _environment(url: str) -> dict[str, str]:
     # The worker's flow runs call `captiongen` and `dvc`, activated environment or not.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path, **({"PREFECT_API_URL": url} if url else {})}
+    return {**os.environ, "PATH": path, "PREFECT_API_URL": url}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from PIL import Image
 
 import captiongen
 from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_index, write_shards
+from captiongen.files import sha256_of_file
 from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import save_captioner
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
@@ -59,6 +60,17 @@ def tiny_tokenizer() -> CaptionTokenizer:
     """A vocabulary of about twenty words."""
     captions = [caption for colour in COLOURS for thing in THINGS for caption in tiny_captions(colour, thing)]
     return CaptionTokenizer.train(captions, TokenizerParams(min_count=1))
+
+
+def tiny_encoder(folder: Path) -> EncoderParams:
+    """An encoder with weights from a file, as a pretrained one has."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = folder / "test_convnext.safetensors"
+    save_file(timm.create_model("test_convnext").state_dict(), path)
+    return EncoderParams(name="test_convnext", weights=str(path), weights_sha256=sha256_of_file(path), output_stride=16)
 
 
 def tiny_model_folder(folder: Path, *, seed: int = 0) -> Path:

@@ -20,7 +20,7 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class TableParams(_Section):
@@ -242,6 +242,15 @@ class TrainParams(_Section):
     selection: SelectionParams = SelectionParams()
     decode: DecodeParams = DecodeParams()
 
+    @model_validator(mode="after")
+    def _someone_has_trained_the_encoder(self) -> "TrainParams":
+        if self.encoder.weights == "none" and self.start_from is None and self.phases[0].kind != "finetuned":
+            raise ValueError(
+                f"the first phase is {self.phases[0].kind}, but encoder.weights is none: a random encoder would stay "
+                "random. Begin with a finetuned phase, or name pretrained weights (hub, or a file)"
+            )
+        return self
+
 
 class EvaluateParams(_Section):
     """Scoring on held-out images."""
@@ -296,7 +305,8 @@ def load_params(path: Path) -> Params:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing. Run `captiongen use scenes` to write one.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        # Beside its own errors PyYAML lets those of impossible dates and of too deep nesting through.
         raise ParamsError(f"{path} is no readable YAML: {error}") from error
     return parse_params(raw, origin=str(path))
 

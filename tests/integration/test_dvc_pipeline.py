@@ -147,6 +147,24 @@ def test_a_killed_dvc_takes_its_stage_with_it(folder: Path):
     assert not killed[0].is_running()
 
 
+def test_a_stage_of_ours_ends_with_a_plain_dvc_that_is_killed(folder: Path):
+    """Kill -9 of a `dvc repro` that a person typed takes the stage's command with it."""
+    (folder / "stage.py").write_text(
+        "import os, time, pathlib\n"
+        "from captiongen.cli.parent_process import end_with_dvc\n"
+        "end_with_dvc()\n"
+        "pathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "time.sleep(300)\n"
+    )
+    (folder / "dvc.yaml").write_text(STAGES.replace("cat data/raw.txt", f"{sys.executable} stage.py #"))
+    dvc = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, stdout=subprocess.DEVNULL)
+    stage = wait_for_process(folder / "pid")
+    dvc.kill()
+    dvc.wait()
+    _, alive = psutil.wait_procs([stage], timeout=10)
+    assert not alive
+
+
 def test_two_runs_of_a_pipeline_take_turns(folder: Path):
     """The second one says that it waits, and enters when the first has left."""
     script = f"""

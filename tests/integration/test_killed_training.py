@@ -21,8 +21,8 @@ PARAMS = TrainParams(
     encoder=EncoderParams(name="test_convnext", output_stride=16),
     decoder=DecoderParams(width=32, num_layers=1, num_heads=2),
     phases=[
-        {"kind": "frozen", "num_epochs": 4, "batch_size": 4, "ema_decay": 0.5},
         {"kind": "finetuned", "num_epochs": 4, "batch_size": 4, "augmentation": {"mirror": True, "min_crop_area": 0.8}},
+        {"kind": "frozen", "num_epochs": 4, "batch_size": 4, "ema_decay": 0.5},
         {"kind": "self_critical", "num_epochs": 2, "batch_size": 4, "learning_rate": 1e-4},
     ],
     selection={"patience": 10},

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from captiongen.errors import ParamsError
-from captiongen.params import Params, parse_params
+from captiongen.params import Params, load_params, parse_params
 
 
 def _parsed(project: Path, **encoder: str) -> Params:
@@ -28,3 +28,18 @@ def test_a_hash_that_nobody_would_check_is_refused(project: Path, weights: str):
     """Random weights and the hub's have no file, so a hash beside them would promise what is not kept."""
     with pytest.raises(ParamsError, match=rf"train\.encoder.*weights is `{weights}`; remove weights_sha256"):
         _parsed(project, weights=weights, weights_sha256="f" * 64)
+
+
+@pytest.mark.parametrize("text", ["train: 2026-99-99", "[" * 5000, "\x00", "a: b: c"])
+def test_a_file_that_is_no_yaml_is_named(tmp_path, text):
+    """Whatever the parser stumbles over, the error names the file."""
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml is no readable YAML"):
+        load_params(path)
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path):
+    """A folder called params.yaml is an error that names it."""
+    with pytest.raises(ParamsError, match="is no readable YAML"):
+        load_params(tmp_path)

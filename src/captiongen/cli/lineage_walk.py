@@ -1,7 +1,9 @@
 """The way back from a served caption to the bytes its model was trained on, one checked link at a time."""
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from captiongen.adapters.git_state import has_commit
@@ -13,6 +15,10 @@ from captiongen.params import Params
 
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_registry import ModelRegistry, RegisteredVersion
+
+
+#: What an answer says of its model, all of it text.
+_CARD = ("bento", "data_hash", "name", "run_id", "version")
 
 
 def walk(layout: Layout, params: Params, *, uri: str | None = None, answer: str | None = None) -> Iterator[str]:
@@ -33,9 +39,9 @@ def walk(layout: Layout, params: Params, *, uri: str | None = None, answer: str 
     """
     from captiongen.adapters.mlflow_registry import ModelRegistry, find_version
 
-    if uri and answer:
+    if uri is not None and answer is not None:
         raise UsageError("Start from a model or from an answer, not from both.")
-    card = _model_card(answer) if answer else None
+    card = None if answer is None else _model_card(answer)
     if card is not None:
         uri = f"models:/{card['name']}/{card['version']}"
     version = find_version(uri or f"models:/{params.release.model_name}@champion", project=layout.root)
@@ -52,18 +58,28 @@ def walk(layout: Layout, params: Params, *, uri: str | None = None, answer: str 
     yield format_lineage(version.lineage)
 
 
+def read_answer(path: Path) -> str:
+    """Returns the text of a file, `-` for the standard input.
+
+    Raises:
+        UsageError: there is no such file, or it holds no text.
+    """
+    try:
+        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Expected a file with the JSON that `POST /caption` answers at {path}: {error}") from error
+
+
 def _model_card(answer: str) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(answer)["model"]
-        missing = {"name", "version", "run_id", "data_hash", "bento"} - card.keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        lacking = [name for name in _CARD if not isinstance(card.get(name), str) or not card[name]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"Expected the JSON that `POST /caption` answers, found {answer[:80]!r} ({error!r})."
         ) from error
-    if missing:
-        raise UsageError(
-            f"The answer's model lacks {', '.join(sorted(missing))}: it is of another version of the service."
-        )
+    if lacking:
+        raise UsageError(f"The answer's model lacks {', '.join(lacking)}: it is of another version of the service.")
     return card
 
 

@@ -32,7 +32,7 @@ def release(
         return
     candidate = steps.inspect_candidate(layout, params, allow_dirty=is_dirty_allowed)
     version = steps.register(layout, params, candidate)
-    typer.echo(f"registered {version.name} version {version.version}, challenger")
+    typer.echo(f"registered: {version.name} version {version.version}")
     verdict = steps.judge(layout, params, candidate, version)
     verdict = steps.promote(layout, params, candidate, version, verdict)
     typer.echo(f"champion: version {version.version}. {verdict.describe()}")
@@ -58,14 +58,9 @@ def lineage(
 
     A link that does not hold is named, and the exit code is 4.
     """
-    from captiongen.cli.lineage_walk import walk
+    from captiongen.cli.lineage_walk import read_answer, walk
 
     layout = Layout()
     params = load_params(layout.params)
-    text = (
-        None
-        if answer is None
-        else (typer.get_text_stream("stdin").read() if str(answer) == "-" else answer.read_text())
-    )
-    for link in walk(layout, params, uri=model, answer=text):
+    for link in walk(layout, params, uri=model, answer=None if answer is None else read_answer(answer)):
         typer.echo(link)

@@ -10,12 +10,15 @@ import typer
 
 from captiongen.cli.layout import Layout
 from captiongen.cli.model_run import log_analysis, log_inputs, run_of_model
+from captiongen.cli.parent_process import end_with_dvc
 from captiongen.errors import ValidationFailed
 from captiongen.params import load_params
 from captiongen.types import ValidationReport
 
 app = typer.Typer(rich_markup_mode="markdown")
 _PANEL = "Stages (dvc.yaml)"
+#: Below this a captioner says the same of every picture, or nothing that fits.
+_USELESS_CIDER = 5.0
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -123,6 +126,11 @@ def train() -> None:
         )
     trained = result.trained
     _say(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")
+    if trained.best_cider < _USELESS_CIDER:
+        _say(
+            "warning: these captions have next to nothing to do with the pictures. Train longer, on more pictures, or "
+            "with a pretrained encoder (train.encoder.weights)."
+        )
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -177,7 +185,8 @@ def analyse() -> None:
 
 @contextmanager
 def _measured(stage: str) -> Iterator[None]:
-    """Says at the end what the stage cost."""
+    """Ties the stage to its DVC, and says at the end what it cost."""
+    end_with_dvc()
     started = time.monotonic()
     yield
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

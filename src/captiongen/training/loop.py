@@ -4,6 +4,7 @@ Shapes: B images, K captions, T tokens, (C, G, G) feature map.
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -105,21 +106,36 @@ class Trainer:
         start = self._start
         resumed = load_newest_snapshot(self._snapshots, self._state)
         progress, best = resumed or (Progress(0, start.best_epoch, start.best_cider, 0, ()), _copy(self._captioner))
+        if resumed:
+            done = f"{progress.num_epochs_done} of {self._phase.num_epochs}"
+            tqdm.write(f"phase {self._phase.kind}: going on after epoch {done}, kept in {self._snapshots}", sys.stderr)
         while (
             progress.num_epochs_done < self._phase.num_epochs and progress.num_without_gain < self._selection.patience
         ):
-            num_done = progress.num_epochs_done + 1
+            started, num_done = time.monotonic(), progress.num_epochs_done + 1
             record = self._run_epoch(num_done)
             cider = self._look(num_done)
             if cider is not None and cider > progress.best_cider:
                 best = _copy(self._judged())
             progress = _advance(progress, replace(record, dev_cider=cider))
             save_snapshot(self._snapshots, self._state, progress, best)
+            self._tell(progress, time.monotonic() - started)
         self._captioner.load_state_dict(best)
         num_epochs = progress.num_epochs_done
         num_steps = start.num_steps + num_epochs * self._steps_per_epoch
         reached = Start(start.num_epochs + num_epochs, num_steps, progress.best_epoch, progress.best_cider)
         return Fitted(self._captioner, progress, reached)
+
+    def _tell(self, progress: Progress, seconds: float) -> None:
+        """One line per epoch, in logs too, where there is no progress bar."""
+        newest, num_epochs = progress.history[-1], self._phase.num_epochs
+        cider = "" if newest.dev_cider is None else f", dev CIDEr {newest.dev_cider:.1f}"
+        left = (num_epochs - progress.num_epochs_done) * seconds / 60
+        tqdm.write(
+            f"{newest.phase} {progress.num_epochs_done}/{num_epochs}: loss {newest.train_loss:.3f}{cider}, "
+            f"{seconds:.0f} s, about {left:.0f} min left",
+            sys.stderr,
+        )
 
     def _judged(self) -> Captioner:
         """The weights that are judged and kept: the running average where there is one."""

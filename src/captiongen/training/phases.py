@@ -30,6 +30,9 @@ from captiongen.training.self_critical import SelfCritical
 from captiongen.training.snapshot import EpochRecord
 
 _NUM_SAMPLE_PICTURES = 8
+#: The code that decides the outcome of a training.
+_PACKAGES = ("data", "decode", "metrics", "model", "text", "training")
+_MODULES = ("inference.py", "params.py", "stages/train.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class PhasedTraining:
         self._params, self._data, self._tokenizer = params, data, tokenizer
         self._cache, self._snapshots = state_folder / "cache", state_folder / "training"
         self._tracker, self._device = tracker, device
+        self._names = _names(params, data, tokenizer)
 
     def run(self) -> Trained:
         """Runs the phases in order.
@@ -81,10 +85,10 @@ class PhasedTraining:
         history: tuple[EpochRecord, ...] = ()
         if self._params.start_from is not None:
             start = Start(best_cider=self._selector(captioner, self._params.phases[0])(captioner, 0))
-        for index, phase in enumerate(self._params.phases):
-            fitted = self._fit(captioner, phase, start, self._snapshots / self._name(index))
+        for phase, name in zip(self._params.phases, self._names, strict=True):
+            fitted = self._fit(captioner, phase, start, self._snapshots / name)
             start, history = fitted.reached, (*history, *fitted.progress.history)
-        self._forget_rest()
+        self._forget_others()
         return Trained(captioner, history, start.best_epoch, start.best_cider)
 
     def _first_captioner(self) -> Captioner:
@@ -179,25 +183,35 @@ class PhasedTraining:
             tracker=self._tracker,
         )
 
-    def _name(self, index: int) -> str:
-        """Names a phase by all that decides its outcome, so that a snapshot of another one is never gone on from."""
-        params, data = self._params, self._data
-        sources = sorted(Path(captiongen.__file__).parent.rglob("*.py"))
+    def _forget_others(self) -> None:
+        """Drops what trainings with other settings left.
+
+        This one's phases stay: a change of a later one does not repeat the others, and a process that is killed before
+        DVC has recorded the outcome has not worked for nothing.
+        """
+        for folder in self._snapshots.iterdir():
+            if folder.name not in self._names:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer) -> list[str]:
+    """Names each phase by all that decides its outcome, so that a snapshot of another one is never gone on from."""
+    package = Path(captiongen.__file__).parent
+    sources = [
+        *(package / name for name in _MODULES),
+        *(p for name in _PACKAGES for p in package.joinpath(name).rglob("*.py")),
+    ]
+    names = []
+    for number, phase in enumerate(params.phases, start=1):
         facts = [
-            params.model_copy(update={"phases": params.phases[: index + 1]}).model_dump_json(),
+            params.model_copy(update={"phases": params.phases[:number]}).model_dump_json(),
             data.data_hash,
             str(data.preprocessing),
             dict(data.split_hashes),
             dict(data.picture_hashes),
-            hashlib.sha256(self._tokenizer.to_json().encode()).hexdigest(),
-            hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
+            hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
+            hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest(),
         ]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return f"{index + 1}-{params.phases[index].kind}-{digest[:16]}"
-
-    def _forget_rest(self) -> None:
-        """Keeps what the earlier phases reached, for when only a later one changes; drops all other snapshots."""
-        kept = {self._name(index) for index in range(len(self._params.phases) - 1)}
-        for folder in self._snapshots.iterdir():
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        names.append(f"{number}-{phase.kind}-{digest[:16]}")
+    return names

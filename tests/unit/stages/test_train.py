@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from filelock import FileLock
@@ -14,17 +15,23 @@ from captiongen.inference import CaptionEngine
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
-from tests.tiny import tiny_processed
+from tests.tiny import tiny_encoder, tiny_processed
 
 
-def params(*kinds: str, num_epochs: int = 2, **changes) -> TrainParams:
-    return TrainParams(
-        encoder=EncoderParams(name="test_convnext", output_stride=16),
-        decoder=DecoderParams(width=32, num_layers=1, num_heads=2),
-        phases=[{"kind": kind, "num_epochs": num_epochs, "batch_size": 8} for kind in kinds or ["finetuned"]],
-        **changes,
-        decode=DecodeParams(num_beams=2, max_tokens=12),
-    )
+@pytest.fixture(scope="module")
+def params(tmp_path_factory) -> Callable[..., TrainParams]:
+    encoder = tiny_encoder(tmp_path_factory.mktemp("weights"))
+
+    def make(*kinds: str, num_epochs: int = 2, **changes) -> TrainParams:
+        return TrainParams(
+            encoder=encoder,
+            decoder=DecoderParams(width=32, num_layers=1, num_heads=2),
+            phases=[{"kind": kind, "num_epochs": num_epochs, "batch_size": 8} for kind in kinds or ["finetuned"]],
+            **changes,
+            decode=DecodeParams(num_beams=2, max_tokens=12),
+        )
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +65,7 @@ class RecordingTracker(NullTracker):
 
 
 @pytest.mark.parametrize("training", ["finetuned", "frozen"])
-def test_a_trained_captioner_captions(tmp_path, data_folder, training):
+def test_a_trained_captioner_captions(tmp_path, data_folder, training, params):
     """The folder that training leaves loads and captions; reports and tracker tell how it went."""
     tracker = RecordingTracker()
     result = run(params(training), data_folder, tmp_path, tracker=tracker)
@@ -77,7 +84,7 @@ def test_a_trained_captioner_captions(tmp_path, data_folder, training):
     assert len(curves) == 3
 
 
-def test_training_again_gives_the_same_bytes(tmp_path, data_folder):
+def test_training_again_gives_the_same_bytes(tmp_path, data_folder, params):
     """Two trainings with the same params and data write the same files, so DVC sees one model."""
     outputs = []
     for name in ("one", "two"):
@@ -89,7 +96,7 @@ def test_training_again_gives_the_same_bytes(tmp_path, data_folder):
     assert outputs[0] == outputs[1]
 
 
-def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder):
+def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder, params):
     """After a frozen phase the encoder of the trained model is the one it began with."""
     import torch
 
@@ -111,7 +118,7 @@ def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder):
         assert torch.equal(tensor, trained.captioner.encoder.state_dict()[name]), name
 
 
-def test_phases_follow_each_other(tmp_path, data_folder):
+def test_phases_follow_each_other(tmp_path, data_folder, params):
     """Three phases give one captioner; epochs count through, and no phase loses what the one before reached."""
     result = run(params("frozen", "finetuned", "self_critical", num_epochs=1), data_folder, tmp_path)
     history = result.trained.history
@@ -120,7 +127,7 @@ def test_phases_follow_each_other(tmp_path, data_folder):
     assert CaptionEngine.load(tmp_path / "captioner").manifest == result.manifest
 
 
-def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder):
+def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder, params):
     """With other settings of the second phase the first is taken from its snapshot, and the outcome is the same."""
     first, changed = params("frozen", "self_critical"), params("frozen", "self_critical", num_epochs=2)
     changed = changed.model_copy(
@@ -135,7 +142,16 @@ def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder
     assert again.manifest == fresh.manifest
 
 
-def test_a_training_can_start_from_a_captioner(tmp_path, data_folder):
+def test_a_finished_training_is_not_repeated(tmp_path, data_folder, params):
+    """Called again before its outcome was recorded, it gives the same captioner and trains no epoch."""
+    first = run(params("frozen", "finetuned"), data_folder, tmp_path).manifest
+    (tmp_path / "captioner" / "manifest.json").unlink()
+    tracker = RecordingTracker()
+    assert run(params("frozen", "finetuned"), data_folder, tmp_path, tracker=tracker).manifest == first
+    assert tracker.metrics == []
+
+
+def test_a_training_can_start_from_a_captioner(tmp_path, data_folder, params):
     """`start_from` begins with a trained captioner's weights and score, and keeps them when nothing gets better."""
     before = run(params("finetuned", num_epochs=4), data_folder, tmp_path / "before").manifest
     origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
@@ -148,7 +164,7 @@ def test_a_training_can_start_from_a_captioner(tmp_path, data_folder):
     ("changes", "message"),
     [({"weights_sha256": "f" * 64}, "expected weights with sha256 fff"), ({"width": 64}, "is another model than")],
 )
-def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, message):
+def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, message, params):
     """Another captioner than the one named, or one of another shape, is an error that says so."""
     before = run(params("finetuned", num_epochs=1), data_folder, tmp_path / "before").manifest
     origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
@@ -158,7 +174,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, me
         run(options.model_copy(update=wide), data_folder, tmp_path / "after")
 
 
-def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder):
+def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder, params):
     """While one process trains in a state folder, another one is turned away with the first one's pid."""
     state = tmp_path / "state"
     state.mkdir()
@@ -183,7 +199,7 @@ def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder):
         holder.communicate("")
 
 
-def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder):
+def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder, params):
     """A pid file that a killed trainer left behind does not stop the next one."""
     state = tmp_path / "state"
     state.mkdir()
@@ -193,7 +209,7 @@ def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder):
     assert not (state / "trainer.pid").exists()
 
 
-def test_an_empty_dev_split_is_refused(tmp_path):
+def test_an_empty_dev_split_is_refused(tmp_path, params):
     """Without dev images no epoch could be chosen, so nothing is trained."""
     folder = tiny_processed(tmp_path / "processed")
     data = open_processed(folder)
@@ -202,3 +218,9 @@ def test_an_empty_dev_split_is_refused(tmp_path):
     write_index(replace(data, counts={"train": data.counts["train"]}))
     with pytest.raises(DataError, match="expected images in split dev, found none"):
         run(params(), folder, tmp_path)
+
+
+def test_a_random_encoder_may_not_stay_random():
+    """A training that begins with a frozen random encoder is refused where its settings are read."""
+    with pytest.raises(ValueError, match="a random encoder would stay random"):
+        TrainParams(encoder=EncoderParams(name="test_convnext"), phases=[{"kind": "frozen", "num_epochs": 1}])
