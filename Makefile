@@ -61,7 +61,9 @@ mlflow: venv ## look at runs, metrics and the registry
 	$(call need_port,$(MLFLOW_PORT),MLFLOW_PORT)
 	@$(ENVIRONMENT); case $$MLFLOW_TRACKING_URI in \
 	  http*) echo "runs and registry are at $$MLFLOW_TRACKING_URI" ;; \
-	  *) exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(MLFLOW_PORT) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
+	  *) echo "runs: http://127.0.0.1:$(MLFLOW_PORT)/#/experiments   registry: http://127.0.0.1:$(MLFLOW_PORT)/#/models"; \
+	     MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 \
+	       --port $(MLFLOW_PORT) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; esac
 
 prefect: venv ## Prefect server, worker and deployments on their schedules
 	$(call need_port,$(PREFECT_PORT),PREFECT_PORT)
