@@ -22,8 +22,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one, never a part."""
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    if path.is_fifo() or path.is_char_device():  # such as /dev/null: a rename would replace the device itself
+        path.write_bytes(content)
+        return
     with atomic_file(path) as temporary:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        temporary.write_bytes(content)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import resource
 import signal
 import subprocess
@@ -150,6 +151,16 @@ def test_leftovers_are_cleared_without_a_write(tmp_path: Path):
     clear_leftovers(tmp_path / "a.zip")
     assert list(tmp_path.iterdir()) == []
     clear_leftovers(tmp_path / "no folder" / "a.zip")
+
+
+def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path):
+    """What is no file, such as /dev/null or a named pipe, stays what it is and receives the bytes."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_file_is_for_the_team_whatever_wrote_it(tmp_path: Path):
