@@ -55,6 +55,8 @@ def read_release(folder: Path) -> Release:
         raise CheckpointError(f"{path} is no release of format version 1: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise CheckpointError(f"The manifest in {folder} is no JSON: {error}. {_REMEDY}") from error
+    if not isinstance(manifest, dict):
+        raise CheckpointError(f"Expected a JSON object in {folder}/manifest.json, found a {type(manifest).__name__}.")
     expected = {"weights_sha256": release.lineage.model_sha256, "tokenizer_sha256": manifest.get("tokenizer_sha256")}
     for name, key in _HASHED.items():
         if not found[key] == expected[key] == manifest.get(key):

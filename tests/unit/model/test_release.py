@@ -50,3 +50,10 @@ def test_unreadable_file_is_named(folder: Path, name: str) -> None:
     (folder / name).write_text("{")
     with pytest.raises(CheckpointError, match=str(folder)):
         read_release(folder)
+
+
+def test_manifest_of_another_kind_is_named(folder: Path) -> None:
+    """JSON that is no object is refused in words."""
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"Expected a JSON object in .*manifest\.json, found a list"):
+        read_release(folder)
