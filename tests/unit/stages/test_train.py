@@ -209,6 +209,14 @@ def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder, param
     assert not (state / "trainer.pid").exists()
 
 
+def test_captions_that_are_cut_are_told_once(tmp_path, data_folder, capfd, params):
+    """A training whose max_tokens is too small says how many captions that concerns, however many phases it has."""
+    options = params("finetuned", "frozen", num_epochs=1)
+    short = options.model_copy(update={"decode": options.decode.model_copy(update={"max_tokens": 5})})
+    run(short, data_folder, tmp_path)
+    assert capfd.readouterr().err.count("training captions are longer than train.decode.max_tokens=5") == 1
+
+
 def test_an_empty_dev_split_is_refused(tmp_path, params):
     """Without dev images no epoch could be chosen, so nothing is trained."""
     folder = tiny_processed(tmp_path / "processed")
