@@ -18,7 +18,8 @@ Every message says what was expected, what was found, and what to do next. ::
     |   '-- EncoderError       unknown encoder, or weights that do not fit it
     |-- TrainingError          training cannot go on (diverged, another trainer is running)        exit 6
     |-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
-    '-- StorageError           the disk is full, read-only, or not for this user                   exit 8
+    |-- StorageError           the disk is full, read-only, or not for this user                   exit 8
+    '-- Abandoned              nobody waits for these captions any more                            never leaves a server
 """
 
 from typing import Literal
@@ -117,3 +118,7 @@ class StorageError(CaptionGenError):
     """The disk is full, read-only, or not for this user; what stood there before is intact."""
 
     exit_code = 8
+
+
+class Abandoned(CaptionGenError):
+    """Nobody waits for these captions any more, so they were not finished."""

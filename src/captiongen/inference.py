@@ -3,7 +3,7 @@
 Shapes: B images, S side in px, K rows of an image, T tokens, N = G * G positions of the feature map, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.decode.beam import beam_search
 from captiongen.decode.sample import greedy, sample
 from captiongen.decode.stepper import Decoded, SpecialTokens
-from captiongen.errors import DataError, UsageError
+from captiongen.errors import Abandoned, DataError, UsageError
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
 from captiongen.model.decoder import CaptionDecoder
@@ -34,15 +34,22 @@ SPECIAL_TOKENS = SpecialTokens(
 _NEVER_WRITTEN = (CaptionTokenizer.pad_id, CaptionTokenizer.bos_id, CaptionTokenizer.unk_id)
 
 
+def _always() -> bool:
+    return True
+
+
 class CachedNextToken:
     """A decoder over a batch of images as a next-token callable that keeps keys and values between calls."""
 
-    def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
+    def __init__(self, decoder: CaptionDecoder, features: Tensor, *, is_wanted: Callable[[], bool] = _always) -> None:
         self._decoder = decoder
         self._state = decoder.start(features)
+        self._is_wanted = is_wanted
 
     def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
         """(B, K) tokens and parents -> (B, K, V) log-probabilities; forbidden tokens are -inf."""
+        if not self._is_wanted():
+            raise Abandoned(f"Nobody waits for these captions after {self._state.length} words.")
         state = self._state.select(parents)
         logits, self._state, _ = self._decoder.advance(state, tokens[:, :, None])
         return caption_log_probabilities(logits, first_position=state.length)[:, :, -1]
@@ -103,20 +110,21 @@ class CaptionEngine:
 
     @torch.inference_mode()
     def caption_arrays(
-        self, arrays: npt.NDArray[np.uint8], *, decode: DecodeParams | None = None, with_attention: bool = False
+        self,
+        arrays: npt.NDArray[np.uint8],
+        *,
+        decode: DecodeParams | None = None,
+        with_attention: bool = False,
+        is_wanted: Callable[[], bool] = _always,
     ) -> list[CaptionResult]:
-        """Captions prepared images, (B, S, S, 3) uint8; otherwise as `caption`."""
-        batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
-        return self.caption_features(self._captioner.encoder(batch), decode=decode, with_attention=with_attention)
+        """Captions prepared images, (B, S, S, 3) uint8; otherwise as `caption`.
 
-    @torch.inference_mode()
-    def caption_features(
-        self, features: Tensor, *, decode: DecodeParams | None = None, with_attention: bool = False
-    ) -> list[CaptionResult]:
-        """Captions encoded images, (B, C, G, G); otherwise as `caption`."""
-        decode = decode or self.manifest.decode
-        features = features.float()
-        decoded = search(self._captioner.decoder, features, decode)
+        Raises:
+            Abandoned: `is_wanted`, which is asked before each word, said no.
+        """
+        batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
+        features = self._captioner.encoder(batch).float()
+        decoded = search(self._captioner.decoder, features, decode or self.manifest.decode, is_wanted=is_wanted)
         results = [tuple(_hypothesis(one, self.tokenizer) for one in nbest) for nbest in decoded]
         if not with_attention:
             return [CaptionResult(hypotheses) for hypotheses in results]
@@ -157,17 +165,20 @@ def caption_split(
             yield CaptionedImage(row.image_id, result.hypotheses, row.captions)
 
 
-def search(decoder: CaptionDecoder, features: Tensor, decode: DecodeParams) -> list[list[Decoded]]:
+def search(
+    decoder: CaptionDecoder, features: Tensor, decode: DecodeParams, *, is_wanted: Callable[[], bool] = _always
+) -> list[list[Decoded]]:
     """Searches captions of encoded images, (B, C, G, G), as `decode` says; an n-best list per image, best first.
 
     Raises:
         UsageError: the captions asked for are longer than the decoder can write.
+        Abandoned: `is_wanted`, which is asked before each word, said no.
     """
     if decode.max_tokens > decoder.max_tokens + 1:
         raise UsageError(
             f"This captioner writes at most {decoder.max_tokens} tokens, max_tokens is {decode.max_tokens}. Lower it."
         )
-    next_token = CachedNextToken(decoder, features)
+    next_token = CachedNextToken(decoder, features, is_wanted=is_wanted)
     num_images, device = features.shape[0], features.device
     if decode.method == "beam":
         return beam_search(

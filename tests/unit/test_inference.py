@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from captiongen.errors import UsageError
+from captiongen.errors import Abandoned, UsageError
 from captiongen.inference import CachedNextToken, CaptionEngine
 from captiongen.model.checkpoint import load_captioner
 from captiongen.params import DecodeParams
@@ -134,3 +134,17 @@ def test_results_can_be_compared(engine):
     """The same picture gives equal values: nothing in a result is random or identity-based."""
     [one], [two] = engine.caption([tiny_picture()]), engine.caption([tiny_picture()])
     assert replace(one) == replace(two)
+
+
+def test_captions_that_nobody_wants_are_not_finished(folder):
+    """The search asks before each word, and ends as soon as the answer is no."""
+    engine, asked = CaptionEngine.load(folder), []
+
+    def is_wanted():
+        asked.append(True)
+        return len(asked) < 3
+
+    arrays = np.zeros((1, 64, 64, 3), dtype=np.uint8)
+    with pytest.raises(Abandoned, match="after 2 words"):
+        engine.caption_arrays(arrays, is_wanted=is_wanted)
+    assert len(asked) == 3

@@ -15,7 +15,7 @@ from captiongen.types import ImageArray, Preprocessing
 
 #: Pillow reads many more formats; each is attack surface, and EPS even starts an interpreter.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
-#: The most pixels that are decoded: 25 megapixels are 75 MB of RGB.
+#: The most pixels that are decoded: 25 megapixels are 100 MB in Pillow's memory, RGB and RGBA alike.
 MAX_PIXELS = 25_000_000
 
 _TRANSPOSITIONS = {
@@ -142,7 +142,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow clips 16-bit grey to 255 on conversion, which would turn it white: keep the high byte instead.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
-        upper = image.convert("RGBA")
-        white = Image.new("RGBA", upper.size, "white")
-        return Image.alpha_composite(white, upper).convert("RGB")
-    return image.convert("RGB")
+        upper = image if image.mode == "RGBA" else image.convert("RGBA")
+        picture = Image.new("RGB", upper.size, "white")
+        picture.paste(upper, mask=upper)
+        return picture
+    # Each copy of the largest picture is 100 MB, so none is made that is not needed.
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,14 +25,15 @@ class Batcher(Generic[Item, Result]):
     """Gathers single items for a function that is cheaper per item on many; one event loop's property.
 
     Args:
-        function: one list in, one list of the same length out; runs in a thread, never twice at the same time.
+        function: one list in, one list of the same length out; runs in a thread, never twice at the same time. Its
+            second argument tells whether anybody still waits for an item of the list; long work asks now and then.
         max_batch: the longest list it gets.
         observe: is told the size of each batch.
     """
 
     def __init__(
         self,
-        function: Callable[[Sequence[Item]], Sequence[Result]],
+        function: Callable[[Sequence[Item], Callable[[], bool]], Sequence[Result]],
         *,
         max_batch: int,
         observe: Callable[[int], None] = lambda _: None,
@@ -45,7 +47,8 @@ class Batcher(Generic[Item, Result]):
     async def __call__(self, item: Item) -> Result:
         """Returns the function's result for one item, or raises what it raised.
 
-        A caller that is cancelled before its batch starts (its deadline passed, its client left) costs nothing.
+        A caller that is cancelled before its batch starts (its deadline passed, its client left) costs nothing, and
+        work that nobody waits for any more can end early.
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, answer))
@@ -60,7 +63,8 @@ class Batcher(Generic[Item, Result]):
                 continue
             self._observe(len(batch))
             try:
-                results = await asyncio.to_thread(self._function, [one.item for one in batch])
+                is_wanted = partial(_is_wanted, batch)
+                results = await asyncio.to_thread(self._function, [one.item for one in batch], is_wanted)
                 pairs = list(zip(batch, results, strict=True))
             except Exception as error:  # noqa: BLE001 - it is the callers' to handle
                 for one in batch:
@@ -78,3 +82,7 @@ class Batcher(Generic[Item, Result]):
             if not one.answer.done():  # a caller that has gone needs no answer
                 batch.append(one)
         return batch
+
+
+def _is_wanted(batch: Sequence[_Waiting[Item, Result]]) -> bool:
+    return not all(one.answer.done() for one in batch)

@@ -5,7 +5,7 @@ model store. One process does it all, so that a SIGTERM finds every request unde
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple, cast
@@ -156,9 +156,12 @@ class CaptionService:
         finally:
             self._num_waiting -= 1
 
-    def _caption_batch(self, batch: Sequence[Asked]) -> list[CaptionResult]:
+    def _caption_batch(
+        self, batch: Sequence[Asked], is_wanted: Callable[[], bool] = lambda: True
+    ) -> list[CaptionResult]:
         pixels = np.stack([one.pixels for one in batch])
-        return self._engine.caption_arrays(pixels, with_attention=any(one.with_attention for one in batch))
+        with_attention = any(one.with_attention for one in batch)
+        return self._engine.caption_arrays(pixels, with_attention=with_attention, is_wanted=is_wanted)
 
 
 CaptionService.add_asgi_middleware(BodyLimit)  # type: ignore[attr-defined]  # the decorator made it a Service

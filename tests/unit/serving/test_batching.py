@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -16,7 +17,7 @@ class Doubler:
         self.batches: list[list[int]] = []
         self.go = threading.Semaphore(0)
 
-    def __call__(self, items: Sequence[int]) -> list[int]:
+    def __call__(self, items: Sequence[int], _is_wanted: Callable[[], bool]) -> list[int]:
         self.batches.append(list(items))
         assert self.go.acquire(timeout=10)
         if 13 in items:
@@ -77,6 +78,31 @@ def test_caller_that_left_is_not_computed() -> None:
     asyncio.run(run())
 
 
+def test_work_that_nobody_waits_for_ends_early() -> None:
+    """A stuck batch learns that its last caller has gone, not before; those that come after it are answered."""
+
+    async def run() -> None:
+        ended = threading.Event()
+
+        def stuck(items: Sequence[int], is_wanted: Callable[[], bool]) -> list[int]:
+            while 0 in items and is_wanted():
+                time.sleep(0.001)
+            ended.set()
+            return list(items)
+
+        batcher = Batcher(stuck, max_batch=8)
+        tasks = [asyncio.create_task(batcher(0)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        tasks[0].cancel()
+        await asyncio.sleep(0.05)
+        assert not ended.is_set()
+        tasks[1].cancel()
+        assert await asyncio.to_thread(ended.wait, 1.0)
+        assert await batcher(7) == 7
+
+    asyncio.run(run())
+
+
 def test_error_reaches_every_caller_of_its_batch_and_no_other() -> None:
     """A batch that fails raises in its callers, and the next one runs."""
 
@@ -95,6 +121,6 @@ def test_function_that_loses_an_answer_is_an_error() -> None:
 
     async def run() -> None:
         with pytest.raises(ValueError, match="zip"):
-            await Batcher(lambda items: [], max_batch=2)(1)
+            await Batcher(lambda items, _: [], max_batch=2)(1)
 
     asyncio.run(run())
