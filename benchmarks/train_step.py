@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import captiongen
 from captiongen.data.batches import pad
 from captiongen.model.captioner import Captioner, build_captioner
-from captiongen.params import DecoderParams, EncoderParams, OptimisationParams
+from captiongen.params import DecoderParams, EncoderParams, FrozenPhase
 from captiongen.training.objective import build_optimiser, caption_loss
 
 VOCABULARY_SIZE = 2943
@@ -64,7 +64,7 @@ def main() -> None:
     )
     captioner.encoder.requires_grad_(False)
     channels, grid = captioner.encoder.measure(224)
-    optimiser = build_optimiser(captioner, OptimisationParams(num_epochs=1), encoder_factor=1.0)
+    optimiser = build_optimiser(captioner, FrozenPhase(kind="frozen", num_epochs=1))
     seconds: dict[str, list[float]] = {"padded block": [], "column by column": []}
     for step in range(options.num_steps + 1):
         features, tokens = torch.randn(options.num_images, channels, grid, grid), random_captions(options.num_images)
