@@ -278,7 +278,7 @@ class ReleaseParams(_Section):
     """Registering and the gate in front of `champion`."""
 
     model_name: Annotated[str, AfterValidator(_require_bento_name)] = "captiongen"  # the Bento's too, in lower case
-    min_cider_over_floor: float = 5.0  # a first champion must beat the constant caption by this much CIDEr
+    min_cider_over_floor: float = 5.0  # every version must beat the constant caption by this much
     max_cider_loss: Annotated[float, Field(ge=0.0)] = 0.0  # paired 95 % interval must lie above minus this
     num_resamples: Annotated[int, Field(ge=100)] = 2000
 

@@ -18,6 +18,7 @@ from captiongen.cli.layout import Layout
 from captiongen.cli.release_gate import Verdict
 from captiongen.errors import ReleaseRefused, ServiceError
 from captiongen.files import sha256_of_file
+from captiongen.inference import CaptionEngine
 from captiongen.params import Params
 
 
@@ -169,8 +170,10 @@ def test_a_worse_model_stays_challenger(made: Project):
         made.release()
     assert f"champion version {before.version}" in str(caught.value)
     assert made.champion() == before
+    assert "caption PHOTO --model models:/captiongen@challenger" in str(caught.value)
     refused = made.registry.by_alias(CHALLENGER)
     assert refused is not None
+    assert CaptionEngine.load(download_model("models:/captiongen@challenger", project=made.layout.root))
     assert refused.version != before.version
     assert not json.loads(refused.tags[steps.GATE_TAG])["is_passed"]
 
@@ -200,6 +203,19 @@ def test_a_champion_of_another_split_captions_this_one_first(made: Project):
     assert verdict.against == "1"
     assert verdict.low is not None
     assert verdict.low > 0
+
+
+def test_an_allowed_loss_does_not_let_in_what_a_constant_caption_beats(made: Project):
+    """However much worse than the champion a version may be, it must beat the best constant caption."""
+    loose = made.params.release.model_copy(update={"model_name": "loose", "max_cider_loss": 1000.0})
+    mine = Project(made.layout, made.params.model_copy(update={"release": loose}))
+    made.train(1, right)
+    mine.release()
+    before = mine.champion()
+    made.train(2, wrong)
+    with pytest.raises(ReleaseRefused, match=r"loosen release\.min_cider_over_floor in params"):
+        mine.release()
+    assert mine.champion() == before
 
 
 def test_only_the_test_split_may_judge(made: Project):

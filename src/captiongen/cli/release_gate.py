@@ -1,16 +1,17 @@
 """The gate in front of `champion`: what a challenger must show on the test split before it goes into service."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from captiongen.errors import DataError
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, paired_bootstrap
 from captiongen.metrics.ngrams import tokenise_pairs
 from captiongen.params import ReleaseParams
-from captiongen.types import CaptionedImage, MetricValue
+from captiongen.types import CaptionedImage, Lineage, MetricValue
 
 _SEED = 0  # of the bootstrap: the same two models always get the same verdict
+_LOSS, _OVER_FLOOR = "release.max_cider_loss", "release.min_cider_over_floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Verdict:
         low: lower end of the 95 % interval of the difference, None without a champion.
         high: upper end.
         required: what the difference, or `low` where there is one, must exceed (equal is enough without a champion).
+        over_floor: how much better it is than the best constant caption, None where `difference` says it.
+        required_over_floor: what `over_floor` must reach.
+        trained_on: the challenger's data set, "" where the champion was trained on the same.
+        against_trained_on: the champion's data set, "" likewise.
     """
 
     is_passed: bool
@@ -34,20 +39,49 @@ class Verdict:
     low: float | None
     high: float | None
     required: float
+    over_floor: float | None = None
+    required_over_floor: float = 0.0
+    trained_on: str = ""
+    against_trained_on: str = ""
+
+    def missed(self) -> tuple[str, ...]:
+        """The settings of params.yaml whose bar was missed."""
+        if self.low is None:
+            return () if self.difference >= self.required else (_OVER_FLOOR,)
+        names = [] if self.low > self.required else [_LOSS]
+        if self.over_floor is not None and self.over_floor < self.required_over_floor:
+            names.append(_OVER_FLOOR)
+        return tuple(names)
 
     def describe(self) -> str:
-        """The figures in one sentence."""
-        sign = "met" if self.is_passed else "missed"
+        """The figures in a few sentences."""
         if self.low is None:
-            return (
-                f"CIDEr is {self.difference:+.1f} against the best constant caption on {self.num_images} images; "
-                f"a first champion needs {self.required:+.1f}: {sign}."
+            return f"CIDEr is {self._describe_floor(self.difference, self.required)}"
+        sentences = [self._describe_comparison(self.low, self.high or 0.0)]
+        if self.over_floor is not None:
+            sentences.append(f"It is {self._describe_floor(self.over_floor, self.required_over_floor)}")
+        if self.trained_on:
+            sentences.append(
+                f"The champion was trained on another data set ({self.against_trained_on}, this one on "
+                f"{self.trained_on}), and both captioned the test split of {self.trained_on}."
             )
+        return " ".join(sentences)
+
+    def _describe_floor(self, difference: float, required: float) -> str:
         return (
-            f"CIDEr is {self.difference:+.1f} [{self.low:+.1f}, {self.high:+.1f}] against champion version "
-            f"{self.against} on the same {self.num_images} images (95 % paired bootstrap); the lower end must lie "
-            f"above {self.required:+.1f}: {sign}."
+            f"{_signed(difference)} against the best constant caption on {self.num_images} images; every version needs "
+            f"{_signed(required)} ({_OVER_FLOOR}): {self._sign(_OVER_FLOOR)}."
         )
+
+    def _describe_comparison(self, low: float, high: float) -> str:
+        return (
+            f"CIDEr is {_signed(self.difference)} [{_signed(low)}, {_signed(high)}] against champion version "
+            f"{self.against} on the same {self.num_images} images (95 % paired bootstrap); the lower end must lie "
+            f"above {_signed(self.required)} ({_LOSS}): {self._sign(_LOSS)}."
+        )
+
+    def _sign(self, setting: str) -> str:
+        return "missed" if setting in self.missed() else "met"
 
 
 def judge_first(cider: MetricValue, num_images: int, params: ReleaseParams) -> Verdict:
@@ -69,8 +103,20 @@ def judge_against(
     challenger: Sequence[CaptionedImage],
     champion: Sequence[CaptionedImage],
     params: ReleaseParams,
+    *,
+    cider: MetricValue,
 ) -> Verdict:
     """Compares two models by the captions they wrote for the same images.
+
+    A challenger must beat the best constant caption too: with a loss allowed, a poor champion would let in a poorer
+    one, and so on downwards.
+
+    Args:
+        champion_version: its number.
+        challenger: captions of the test split.
+        champion: captions of the same images.
+        params: the bars.
+        cider: the challenger's, with its floor.
 
     Raises:
         DataError: the captions are not of the same images with the same references.
@@ -84,16 +130,34 @@ def judge_against(
     found = paired_bootstrap(
         _per_image_cider(challenger), _per_image_cider(champion), num_resamples=params.num_resamples, seed=_SEED
     )
-    required = -params.max_cider_loss
+    required, over_floor = -params.max_cider_loss, cider.value - cider.floor
     return Verdict(
-        is_passed=found.low > required,
+        is_passed=found.low > required and over_floor >= params.min_cider_over_floor,
         against=champion_version,
         num_images=len(references),
         difference=found.mean,
         low=found.low,
         high=found.high,
         required=required,
+        over_floor=over_floor,
+        required_over_floor=params.min_cider_over_floor,
     )
+
+
+def name_data_sets(verdict: Verdict, challenger: Lineage, champion: Lineage) -> Verdict:
+    """Adds what both models were trained on, where that differs."""
+    if challenger.data_hash == champion.data_hash:
+        return verdict
+    return replace(verdict, trained_on=_data_set(challenger), against_trained_on=_data_set(champion))
+
+
+def _data_set(lineage: Lineage) -> str:
+    return f"{lineage.dataset} {lineage.data_hash[:8]}"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def _per_image_cider(captions: Sequence[CaptionedImage]) -> FloatArray:

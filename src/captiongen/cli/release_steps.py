@@ -112,7 +112,7 @@ def judge(layout: Layout, params: Params, candidate: Candidate, version: "Regist
     Raises:
         ReleaseRefused: the version may not become champion; the message has the figures.
     """
-    from captiongen.cli.release_gate import Verdict, judge_against, judge_first
+    from captiongen.cli.release_gate import Verdict, judge_against, judge_first, name_data_sets
 
     registry = _registry(layout, params)
     champion = registry.champion()
@@ -120,16 +120,19 @@ def judge(layout: Layout, params: Params, candidate: Candidate, version: "Regist
         if (kept := champion.tags.get(GATE_TAG)) is not None:
             return Verdict(**json.loads(kept))
         champion = None  # made champion by hand: the gate is asked now
+    cider = candidate.report.metrics["cider"]
     if champion is None:
-        verdict = judge_first(candidate.report.metrics["cider"], candidate.report.signature.num_images, params.release)
+        verdict = judge_first(cider, candidate.report.signature.num_images, params.release)
     else:
         captions = _captions_of(champion, registry, layout, params, candidate)
-        verdict = judge_against(champion.version, candidate.captions, captions, params.release)
+        verdict = judge_against(champion.version, candidate.captions, captions, params.release, cider=cider)
+        verdict = name_data_sets(verdict, candidate.lineage, champion.lineage)
     registry.set_tags(version.version, {GATE_TAG: json.dumps(asdict(verdict), sort_keys=True)})
     if not verdict.is_passed:
         raise ReleaseRefused(
-            f"{version.name} version {version.version} stays challenger. {verdict.describe()} "
-            "Train a better one, or loosen `release` in params.yaml."
+            f"{version.name} version {version.version} stays challenger. {verdict.describe()} Look at what it writes: "
+            f"`captiongen caption PHOTO --model models:/{version.name}@challenger`. Train a better one, or loosen "
+            f"{' and '.join(verdict.missed())} in params.yaml."
         )
     return verdict
 

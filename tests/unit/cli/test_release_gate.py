@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from captiongen.cli.release_gate import Verdict, judge_against, judge_first
+from captiongen.cli.release_gate import Verdict, judge_against, judge_first, name_data_sets
 from captiongen.errors import DataError
 from captiongen.params import ReleaseParams
-from captiongen.types import CaptionedImage, Hypothesis, MetricValue
+from captiongen.types import CaptionedImage, Hypothesis, Lineage, MetricValue
 
 PARAMS = ReleaseParams(num_resamples=200)
 THINGS = ("dog", "cat", "child", "boat", "horse", "bird", "truck", "tree", "kite", "ball")
@@ -33,6 +33,21 @@ def value(cider: float, floor: float) -> MetricValue:
     return MetricValue(cider, cider - 4, cider + 4, None, floor)
 
 
+def against(
+    version: str,
+    challenger: list[CaptionedImage],
+    champion: list[CaptionedImage],
+    params: ReleaseParams,
+    cider: MetricValue | None = None,
+) -> Verdict:
+    """The comparison of a challenger that is well over the floor."""
+    return judge_against(version, challenger, champion, params, cider=cider or value(60.0, floor=10.0))
+
+
+def trained_on(dataset: str, data_hash: str) -> Lineage:
+    return Lineage(dataset, data_hash, {}, "e" * 64)
+
+
 @pytest.mark.parametrize("name", ["Flickr 8k", "a/b", "a:b", "", "-a", "a.", "x" * 64])
 def test_a_name_that_no_bento_can_have_is_refused_before_anything_runs(name: str):
     """A model is never promoted under a name that its packaging would refuse."""
@@ -57,7 +72,7 @@ def test_a_first_champion_must_beat_the_constant_caption(cider: float, is_passed
 
 def test_a_clearly_better_challenger_passes():
     """The lower end of the paired interval lies above zero."""
-    verdict = judge_against("3", RIGHT, WRONG, PARAMS)
+    verdict = against("3", RIGHT, WRONG, PARAMS)
     assert verdict.is_passed
     assert verdict.against == "3"
     assert 0 < verdict.low <= verdict.difference <= verdict.high
@@ -65,20 +80,20 @@ def test_a_clearly_better_challenger_passes():
 
 def test_a_worse_challenger_is_refused():
     """The whole interval lies below zero."""
-    verdict = judge_against("3", WRONG, RIGHT, PARAMS)
+    verdict = against("3", WRONG, RIGHT, PARAMS)
     assert not verdict.is_passed
     assert verdict.high < 0
 
 
 def test_an_equal_challenger_is_refused_unless_a_loss_is_allowed():
     """With max_cider_loss 0 equal is not enough; with a margin it is."""
-    assert not judge_against("3", RIGHT, RIGHT, PARAMS).is_passed
-    assert judge_against("3", RIGHT, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 1.0})).is_passed
+    assert not against("3", RIGHT, RIGHT, PARAMS).is_passed
+    assert against("3", RIGHT, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 1.0})).is_passed
 
 
 def test_a_loss_within_the_margin_passes_only_when_its_whole_interval_does():
     """The lower end decides, not the mean."""
-    verdict = judge_against("3", ALMOST, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 60.0}))
+    verdict = against("3", ALMOST, RIGHT, PARAMS.model_copy(update={"max_cider_loss": 60.0}))
     assert verdict.difference > -60.0
     assert verdict.low < -60.0
     assert not verdict.is_passed
@@ -86,25 +101,59 @@ def test_a_loss_within_the_margin_passes_only_when_its_whole_interval_does():
 
 def test_images_are_paired_by_id_whatever_their_order():
     """The verdict does not depend on the order of either list."""
-    assert judge_against("3", RIGHT, ALMOST[::-1], PARAMS) == judge_against("3", RIGHT[::-1], ALMOST, PARAMS)
+    assert against("3", RIGHT, ALMOST[::-1], PARAMS) == against("3", RIGHT[::-1], ALMOST, PARAMS)
 
 
 def test_the_same_models_always_get_the_same_verdict():
     """The bootstrap is seeded."""
-    assert judge_against("3", ALMOST, WRONG, PARAMS) == judge_against("3", ALMOST, WRONG, PARAMS)
+    assert against("3", ALMOST, WRONG, PARAMS) == against("3", ALMOST, WRONG, PARAMS)
 
 
 def test_captions_of_other_images_are_not_compared():
     """A missing image or other references stop the comparison."""
     with pytest.raises(DataError, match="same images"):
-        judge_against("3", RIGHT, RIGHT[:-1], PARAMS)
+        against("3", RIGHT, RIGHT[:-1], PARAMS)
     other = [CaptionedImage(row.image_id, row.hypotheses, row.references[:1]) for row in RIGHT]
     with pytest.raises(DataError, match="same references"):
-        judge_against("3", RIGHT, other, PARAMS)
+        against("3", RIGHT, other, PARAMS)
+
+
+@pytest.mark.parametrize(("cider", "is_passed"), [(6.4, False), (33.8, False), (34.0, True)])
+def test_every_version_must_beat_the_constant_caption(cider: float, is_passed: bool):
+    """A loss that is allowed against the champion does not let in what a constant caption beats."""
+    params = PARAMS.model_copy(update={"max_cider_loss": 5.0})
+    verdict = against("1", RIGHT, RIGHT, params, value(cider, floor=28.9))
+    assert verdict.is_passed is is_passed
+    assert verdict.missed() == (() if is_passed else ("release.min_cider_over_floor",))
+    assert "against champion version 1" in verdict.describe()
+    outcome = "met" if is_passed else "missed"
+    assert "against the best constant caption on 10 images; every version needs +5.0" in verdict.describe()
+    assert f"(release.min_cider_over_floor): {outcome}." in verdict.describe()
 
 
 def test_a_verdict_says_its_figures():
-    """The sentence has difference, interval, champion, number of images and the bar."""
+    """The sentence has difference, interval, champion, number of images, the bar and the setting it comes from."""
     text = Verdict(False, "7", 1000, -1.25, -3.0, 0.5, -1.0).describe()
-    for figure in ("-1.2", "-3.0", "+0.5", "version 7", "1000", "-1.0", "missed"):
+    for figure in ("-1.2", "-3.0", "+0.5", "version 7", "1000", "-1.0 (release.max_cider_loss)", "missed"):
         assert figure in text
+
+
+def test_zero_has_no_sign():
+    """A bar of minus zero is written as a person writes it."""
+    text = Verdict(False, "7", 1000, -0.01, -0.04, 0.04, -0.0).describe()
+    assert "CIDEr is 0.0 [0.0, 0.0]" in text
+    assert "must lie above 0.0 (" in text
+
+
+def test_a_champion_of_other_data_is_said_to_be_one():
+    """Where the two were trained on different data the verdict names both data sets, else it is silent."""
+    verdict = against("3", RIGHT, WRONG, PARAMS)
+    other = name_data_sets(verdict, trained_on("photos", "a" * 64), trained_on("scenes", "b" * 64))
+    assert "trained on another data set (scenes bbbbbbbb, this one on photos aaaaaaaa)" in other.describe()
+    assert other.is_passed == verdict.is_passed
+    assert name_data_sets(verdict, trained_on("x", "a" * 64), trained_on("x", "a" * 64)) == verdict
+
+
+def test_a_verdict_that_was_kept_before_the_floor_was_asked_of_all_is_still_read():
+    """The tags of an older release have fewer figures."""
+    assert Verdict(True, "7", 1000, 1.0, 0.5, 1.5, 0.0).missed() == ()
