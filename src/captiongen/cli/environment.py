@@ -4,6 +4,7 @@ The command line and the flows call `apply_defaults`; the Makefile evaluates `ca
 list for `bentoml`, `mlflow` and `prefect`. What the user has set wins.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -28,6 +29,9 @@ HOMES = {
 #: Prefect gives its own server 20 s to start, and a busy 2-core machine needs more.
 PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
+#: A bar for each file that a run keeps, drawn into logs that nobody watches.
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+
 #: BentoML's own default is every network that the machine is in, and the service asks nobody who they are.
 LOOPBACK = {"BENTOML_HOST": "127.0.0.1"}
 
@@ -35,13 +39,19 @@ LOOPBACK = {"BENTOML_HOST": "127.0.0.1"}
 def defaults(root: Path) -> dict[str, str]:
     """Returns every variable with its default value for the project in `root`."""
     homes = {name: str(root.resolve() / folder) for name, folder in HOMES.items()}
-    return TELEMETRY_OFF | homes | PATIENCE | LOOPBACK
+    return TELEMETRY_OFF | homes | PATIENCE | QUIET | LOOPBACK
 
 
 def apply_defaults(root: Path | None = None) -> None:
     """Sets the variables that the user has not set; `root` is the project folder (None: the current folder).
 
+    Matplotlib has no variable for what it says of every font that a machine lacks, twenty lines a plot; its logger is
+    told here, for all plots.
+
     Call it before a vendor is imported: most of them read their settings at import.
     """
     for name, value in defaults(Path() if root is None else root).items():
         os.environ.setdefault(name, value)
+    fonts = logging.getLogger("matplotlib.font_manager")
+    if fonts.level == logging.NOTSET:
+        fonts.setLevel(logging.ERROR)

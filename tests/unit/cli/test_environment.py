@@ -1,5 +1,6 @@
 """The environment of the tools beside us."""
 
+import logging
 import os
 import shlex
 import subprocess
@@ -55,3 +56,15 @@ def test_a_plain_bentoml_serve_listens_on_this_machine_only(clean_environment):
     serve = create_bentoml_cli().commands["serve"]
     with serve.make_context("serve", ["captiongen:latest"], resilient_parsing=True) as context:
         assert context.params["host"] == "127.0.0.1"
+
+
+def test_plots_say_nothing_of_fonts_that_a_machine_lacks(clean_environment, caplog: pytest.LogCaptureFixture):
+    """Looking for a font that is not there leaves no line, and MLflow draws no bars for the files it keeps."""
+    from matplotlib.font_manager import FontProperties, findfont
+
+    apply_defaults()
+    findfont(FontProperties(family="no such font"))
+    assert [record for record in caplog.records if record.levelno < logging.ERROR] == []
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+
+    assert MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.get() is False
