@@ -1,7 +1,8 @@
 """Scores any model on any captioned folder: the same captioning and the same metrics as the stage `evaluate`."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,10 @@ def score(
     from captiongen.inference import CaptionEngine
     from captiongen.metrics.report import format_report, score_captions, write_report
 
+    _need_inputs(captions, images)
+    for path in (out, captions_out):
+        _need_place(path)
+    _need_device(device)
     columns = TableParams(image_column=image_column, caption_columns=tuple(caption_column or ["caption"]))
     source = open_captions(captions, images, columns=columns)
     items, problems = select(source, _names(split), limit)
@@ -90,6 +95,34 @@ def score(
     typer.echo(format_report(report))
 
 
+def _need_inputs(captions: Path, images: Path) -> None:
+    if not captions.is_file():
+        raise UsageError(f"Expected a captions file at {captions} (--captions), found none.")
+    if not images.exists():
+        raise UsageError(f"Expected a folder or zip archive of pictures at {images} (--images), found nothing.")
+
+
+def _need_place(path: Path | None) -> None:
+    """Refuses a place that cannot be written, before hours are spent on what goes there."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"Expected a file to write to, found the folder {path}. Name a file in it.")
+    standing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not standing.is_dir() or not (path.exists() or os.access(standing, os.W_OK)):
+        raise UsageError(f"Expected a folder that can be written for {path}, found {standing}, which cannot.")
+
+
+def _need_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without the device
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"Expected a device of this machine, such as cpu or cuda, found {device!r}: {why}") from error
+
+
 def select(source: "Source", names: Sequence[str] | None, limit: int | None) -> tuple[list["SourceItem"], list[str]]:
     """Returns the images to score, and a line about each one that was asked for and cannot be scored.
 
@@ -101,8 +134,10 @@ def select(source: "Source", names: Sequence[str] | None, limit: int | None) -> 
     Raises:
         DataError: a name stands for several images.
     """
-    items = list(source.items())
-    rejections = [(rejection, {rejection.image_id, _file_name(rejection.path)}) for rejection in source.rejections()]
+    items, blank = _without_blank(source.items())
+    rejections = [
+        (rejection, {rejection.image_id, _file_name(rejection.path)}) for rejection in [*source.rejections(), *blank]
+    ]
     if names is None:
         return items[:limit], [_describe(rejection) for rejection, _ in rejections]
     asked = set(names)
@@ -117,6 +152,19 @@ def select(source: "Source", names: Sequence[str] | None, limit: int | None) -> 
     problems = [_describe(why[name]) if name in why else f"{name}: not in the captions file" for name in unknown]
     malformed = [_describe(rejection) for rejection, _ in rejections if not rejection.image_id]
     return [item for _, item in wanted][:limit], problems + malformed
+
+
+def _without_blank(items: "Iterable[SourceItem]") -> tuple[list["SourceItem"], list["Rejection"]]:
+    """Sets images apart that cannot be scored: against a blank caption every hypothesis is wrong."""
+    from captiongen.types import Rejection
+
+    kept, blank = [], []
+    for item in items:
+        if all(caption.strip() for caption in item.captions):
+            kept.append(item)
+        else:
+            blank.append(Rejection(item.image_id, item.path, "its caption is blank", item.captions))
+    return kept, blank
 
 
 def caption_items(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from captiongen.cli.app import app
 from captiongen.data.captions_table import read_captions, read_facts
-from captiongen.errors import DataError, SourceError
+from captiongen.errors import DataError, SourceError, UsageError
 from captiongen.metrics.report import read_report
 
 NAMES = [f"{colour}_{thing}.png" for colour in ("red", "green", "blue") for thing in tiny.THINGS]
@@ -140,3 +140,39 @@ def test_other_formats_are_refused(model: Path, photos: Path):
     (photos.parent / "captions.xml").write_text("<captions/>")
     with pytest.raises(SourceError, match=r"found captions\.xml"):
         _score(model, photos, "captions.xml")
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_caption_is_no_caption(model: Path, photos: Path, blank: str):
+    """An image whose caption is blank is named and stops the scoring; --allow-missing leaves it out."""
+    table = photos.parent / "table.csv"
+    lines = [line for line in table.read_text().splitlines() if not line.startswith(NAMES[1])]
+    table.write_text("\n".join([*lines, f"{NAMES[1]},{blank}"]) + "\n")
+    result = CliRunner().invoke(app, _arguments(model, photos, "table.csv"))
+    assert isinstance(result.exception, DataError)
+    assert f"{NAMES[1]}: its caption is blank" in result.stderr
+    assert not (photos.parent / "metrics.json").exists()
+    assert read_report(_score(model, photos, "table.csv", "--allow-missing")).signature.num_images == len(NAMES) - 1
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_said_in_words(model: Path, photos: Path, device: str):
+    """Neither a misspelt device nor one that this machine lacks ends in a traceback."""
+    with pytest.raises(UsageError, match=f"found '{device}'"):
+        _score(model, photos, "tokens.txt", "--device", device)
+
+
+@pytest.mark.parametrize("option", ["--out", "--captions-out"])
+@pytest.mark.parametrize("place", ["photos", "tokens.txt/metrics.json"])
+def test_a_place_that_cannot_be_written_is_refused_first(photos: Path, option: str, place: str):
+    """A folder, or a path through a file, is refused before the model is looked for."""
+    with pytest.raises(UsageError, match="Expected a f"):
+        _score(Path("no-model"), photos, "tokens.txt", option, str(photos.parent / place))
+
+
+def test_missing_inputs_are_named_by_their_options(model: Path, photos: Path):
+    """A captions file or pictures that are not there: the error says which option names them."""
+    with pytest.raises(UsageError, match=r"nowhere\.csv \(--captions\)"):
+        _score(model, photos, "nowhere.csv")
+    with pytest.raises(UsageError, match=r"\(--images\)"):
+        _score(model, photos, "tokens.txt", "--images", str(photos.parent / "nowhere"))

@@ -73,7 +73,7 @@ def _check_header(header: list[str], path: Path, table: TableParams) -> None:
     if missing or len(set(header)) < len(header):
         raise SourceError(
             f"{path}: expected different columns, among them {', '.join(needed)}; found {', '.join(header) or 'none'}. "
-            "Name the columns in params.yaml under ingest.table."
+            "Name the columns in params.yaml under ingest.table (`captiongen score`: --image-column, --caption-column)."
         )
 
 
@@ -109,11 +109,15 @@ def _line(cells: _Cells, row: str, table: TableParams) -> Annotation | Rejection
 def _caption_values(cells: dict[str, object], table: TableParams) -> list[object]:
     """Returns the filled caption cells of a row; a JSON list counts as several.
 
-    One empty cell among several means fewer captions. A row with none keeps one empty caption, for the data contract to
+    One blank cell among several means fewer captions. A row with none keeps one empty caption, for the data contract to
     name.
     """
     values: list[object] = []
     for column in table.caption_columns:
         cell = cells.get(column)
         values.extend(cell if isinstance(cell, list) else [cell])
-    return [value for value in values if value is not None and value != ""] or [""]
+    return [value for value in values if not _is_blank(value)] or [""]
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
