@@ -11,7 +11,7 @@ from captiongen.types import Preprocessing
 
 _SPOTLIGHT_SIDE_PX = 96  # the browser stretches it over the picture; attention has no finer detail than its grid
 _DARK = (12, 14, 28)
-_MAX_DARKNESS = 0.75
+_MAX_DARKNESS = 0.55  # what lies under it can still be told apart
 
 
 def spotlight(attention: npt.ArrayLike) -> Image.Image:

@@ -2,8 +2,10 @@
 
 Refused
 |-- BadUpload          400  no multipart form, no file in the field `image`, an empty or damaged picture
+|-- BadCall            400  a call of the page's functions that the page would not make
 |-- TooLarge           413  body over MAX_BODY_BYTES, or picture over 25 megapixels
 |-- UnsupportedImage   415  none of the picture formats we decode (SVG, EPS, PDF, HTML ...)
+|-- UnknownHost        421  a request for a host whose name the service does not go by
 |-- Overloaded         503  more requests are waiting than can be answered in time; says when to come back
 '-- DeadlineExceeded   504  no caption within DEADLINE_SECONDS
 """
@@ -43,6 +45,10 @@ class BadUpload(Refused):
     """No picture where one was expected, or a damaged one."""
 
 
+class BadCall(Refused):
+    """A call of a function that the page does not have, or with arguments of another form."""
+
+
 class TooLarge(Refused):
     """More bytes or pixels than the service takes."""
 
@@ -53,6 +59,12 @@ class UnsupportedImage(Refused):
     """A kind of file that the service does not open."""
 
     error_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class UnknownHost(Refused):
+    """A request for a host of another name; see `hosts`."""
+
+    error_code = HTTPStatus.MISDIRECTED_REQUEST
 
 
 class Overloaded(Refused):
@@ -72,7 +84,7 @@ class BodyLimit:
     """ASGI middleware: answers 413 to a request body over the limit without keeping it.
 
     A body that announces its length is refused before a byte of it is read; one that does not (chunked) is cut off as
-    soon as it has grown too long.
+    soon as it has grown too long. A Content-Type that is no ASCII gets 400: nothing behind this door can read it.
 
     Args:
         app: what to protect.
@@ -88,7 +100,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        if not all(kind.isascii() for kind in headers.getlist("content-type")):
+            refusal = BadUpload("Expected a Content-Type in ASCII, found other bytes. Send multipart/form-data.")
+            await refusal.response()(scope, receive, send)
+            return
+        announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             await self._refuse(scope, receive, send)
             return

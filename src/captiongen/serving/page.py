@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import MAX_BODY_BYTES, Refused
+from captiongen.serving.page_calls import PageCalls
 from captiongen.serving.page_routes import PageRoutes
-from captiongen.serving.result_view import WAITING, model_view, refusal_view, result_view
+from captiongen.serving.result_view import WAITING, caution_view, model_view, refusal_view, result_view
 from captiongen.types import CaptionResult, Preprocessing
 
 #: From the bytes of a picture to a small copy of it, and what the model says of it.
@@ -113,12 +114,14 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
     examples = example_pictures() if card.dataset == "scenes" else []
 
     async def show_example(chosen: gradio.SelectData) -> str:
+        if not 0 <= chosen.index < len(examples):
+            raise gradio.Error(f"Expected one of {len(examples)} pictures, found none.", print_exception=False)
         return await show(examples[chosen.index])
 
     with gradio.Blocks(
         title="CaptionGen", analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)
     ) as blocks:
-        gradio.HTML(_HEAD)
+        gradio.HTML(_HEAD + caution_view(card))
         with gradio.Row(equal_height=False):
             with gradio.Column(scale=5, min_width=320):
                 picture = picture_field()
@@ -147,6 +150,7 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
 def mount(web: Starlette, explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) -> None:
     """Mounts the page at `/` of a web application; arguments as `build`."""
     blocks = build(explain, card=card, preprocessing=preprocessing)
+    web.add_middleware(PageCalls, num_inputs={index: len(one.inputs) for index, one in blocks.fns.items()})
     web.add_middleware(PageRoutes)
     theme_options: dict[str, Any] = {"font": _FONTS, "font_mono": _MONO_FONTS, "primary_hue": "indigo"}
     gradio.mount_gradio_app(

@@ -6,7 +6,7 @@ write to the disk; a route that the page does not need is not there.
 
 import re
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _API = "/gradio_api/"
@@ -30,7 +30,7 @@ class PageRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one connection."""
         if scope["type"] == "http" and not _is_open(scope["path"]):
-            await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+            await JSONResponse({"error": "The page has no such route."}, status_code=404)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -1,9 +1,10 @@
 """A caption as HTML: the sentence, how sure the model was of each word, and where it looked while it wrote it.
 
 Choosing a word needs no request: each word is a radio button, each spotlight an image over the picture, and the style
-sheet shows the one that belongs to the other.
+sheet shows the one that belongs to the other. At first none is chosen, and the picture is as it is.
 """
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -44,16 +45,26 @@ def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Prep
 
 
 def model_view(card: ModelCard) -> str:
-    """Shows which model answers, and where it comes from."""
+    """Shows which model answers; folded away, where it comes from."""
     facts = {
-        "model": f"{card.name} {card.version}",
         "trained on": f"{card.dataset} {card.data_hash[:8]}",
         "run": card.run_id[:8],
         "code": card.git_sha[:8],
         "bento": card.bento,
     }
-    shown = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
-    return f'<dl class="cg-model">{shown}</dl>'
+    shown = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value)
+    summary = f"About this model: {escape(card.name)} {escape(card.version)}"
+    return f'<details class="cg-model"><summary>{summary}</summary><dl>{shown}</dl></details>'
+
+
+def caution_view(card: ModelCard) -> str:
+    """Warns where the model's training leaves it without a word for what people will show it; "" elsewhere."""
+    if card.dataset != "scenes":
+        return ""
+    return (
+        '<p class="cg-caution" role="note"><b>This model has only ever seen drawings</b>, the sample data of this '
+        "project. What it says of a photograph is nonsense: try a drawn scene.</p>"
+    )
 
 
 def _words(words: Sequence[WordScore]) -> str:
@@ -63,13 +74,20 @@ def _words(words: Sequence[WordScore]) -> str:
         percent = round(100 * one.probability)
         buttons.append(
             f'<label class="cg-word" style="--sure:{one.probability:.3f}" title="{percent} % sure">'
-            f'<input type="radio" name="cg-word" value="{index}"{" checked" if index == 0 else ""}>'
+            f'<input type="radio" name="cg-word" value="{index}">'
             f"<span>{escape(one.word)}</span><small>{percent}&thinsp;%</small></label>"
         )
         chosen = f'.cg-result:has(.cg-word input[value="{index}"]:checked)'
         rules.append(f'{chosen} .cg-spotlight[data-word="{index}"]{{opacity:1}}')
-    hint = '<p class="cg-hint">Choose a word to see where the model looked when it wrote it.</p>' if words else ""
-    return f'<style>{"".join(rules)}</style>{hint}<div class="cg-words" role="radiogroup">{"".join(buttons)}</div>'
+    if not words:
+        return ""
+    # Last, so that the arrow keys go on from it to the first word.
+    buttons.append(
+        '<label class="cg-whole"><input type="radio" name="cg-word" value="" checked><span>whole picture</span></label>'
+    )
+    hint = '<p class="cg-hint">Choose a word to see where the model looked when it wrote it.</p>'
+    group = '<div class="cg-words" role="radiogroup" aria-label="Words of the caption">'
+    return f"<style>{''.join(rules)}</style>{hint}{group}{''.join(buttons)}</div>"
 
 
 def _stage(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
@@ -88,8 +106,10 @@ def _candidates(result: CaptionResult) -> str:
     if len(result.hypotheses) == 1:
         return ""
     rows = "".join(
-        f"<li><span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>" for one in result.hypotheses
+        f'<li title="As a whole it has a probability of {100 * math.exp(one.log_probability):.2g} %.">'
+        f"<span>{escape(one.caption)}</span><small>{one.score:.2f}</small></li>"
+        for one in result.hypotheses
     )
-    explanation = "Log-probability of the whole caption, normalised by its length; higher is better."
-    heading = f'<h3>Captions it weighed <small title="{explanation}">score</small></h3>'
-    return f'<div class="cg-candidates">{heading}<ol>{rows}</ol></div>'
+    heading = "<h3>Captions it weighed <small>score</small></h3>"
+    note = '<p class="cg-hint">Score: log-probability, normalised by length. The nearer to 0, the surer.</p>'
+    return f'<div class="cg-candidates">{heading}<ol>{rows}</ol>{note}</div>'

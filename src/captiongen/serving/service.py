@@ -24,6 +24,7 @@ from captiongen.errors import CheckpointError
 from captiongen.model.release import read_release
 from captiongen.serving.answer import CaptionAnswer, ModelCard
 from captiongen.serving.batching import Batcher
+from captiongen.serving.hosts import KnownHosts
 from captiongen.serving.limits import (
     DEADLINE_SECONDS,
     MAX_DECODING,
@@ -33,6 +34,7 @@ from captiongen.serving.limits import (
     Overloaded,
     Refused,
 )
+from captiongen.serving.server_process import end_with_server, name_server
 from captiongen.serving.uploads import read_upload, see
 from captiongen.types import CaptionResult, ImageArray
 
@@ -87,6 +89,8 @@ class ImageUpload(bentoml.IODescriptor):
 @bentoml.service(
     name="captiongen",
     traffic={"timeout": DEADLINE_SECONDS + 10},
+    # Several lines for each picture on the page; /metrics counts requests. BentoML's own settings switch it on again.
+    logging={"access": {"enabled": False}},
     envs=[{"name": "GRADIO_ANALYTICS_ENABLED", "value": "False"}, {"name": "HF_HUB_OFFLINE", "value": "1"}],
 )
 class CaptionService:
@@ -98,6 +102,7 @@ class CaptionService:
         from captiongen.inference import CaptionEngine
         from captiongen.serving import page
 
+        end_with_server()
         folder = served_model_folder()
         self._card = ModelCard.of(read_release(folder), bento=served_bento())
         self._engine = CaptionEngine.load(folder, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -118,6 +123,7 @@ class CaptionService:
     @staticmethod
     def refuse_damaged_model() -> None:
         """Runs once before any worker is started: a worker that fails would only be started again."""
+        name_server()
         try:
             read_release(served_model_folder())
         except CheckpointError as error:
@@ -164,4 +170,5 @@ class CaptionService:
         return self._engine.caption_arrays(pixels, with_attention=with_attention, is_wanted=is_wanted)
 
 
+CaptionService.add_asgi_middleware(KnownHosts)  # type: ignore[attr-defined]  # the decorator made it a Service
 CaptionService.add_asgi_middleware(BodyLimit)  # type: ignore[attr-defined]  # the decorator made it a Service

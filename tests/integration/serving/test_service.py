@@ -297,3 +297,29 @@ def test_api_describes_itself(bento_tag: str) -> None:
     assert "/caption:" in document
     assert "multipart/form-data" in document
     assert "alternatives" in document
+
+
+def test_a_site_that_takes_this_machines_address_reads_nothing(served: ServedProcess) -> None:
+    """Asked under another host's name, neither captions nor the page are given, and no origin is allowed in."""
+    headers = {"Host": "evil.example", "Origin": "http://evil.example"}
+    for response in (
+        post(served, encoded(PICTURE), headers=headers),
+        requests.get(served.url, headers=headers, timeout=60),
+    ):
+        assert_refused(response, 421, "CAPTIONGEN_ALLOWED_HOSTS")
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_content_type_that_is_no_ascii_is_refused_in_words(served: ServedProcess) -> None:
+    """Other bytes in the Content-Type give a 400 with its reason, and no traceback in the log."""
+    before = served.output()
+    response = requests.post(f"{served.url}/caption", data=b"x", headers={"Content-Type": b"image/p\xe9g"}, timeout=60)
+    assert_refused(response, 400, "ASCII")
+    assert served.output() == before
+
+
+def test_requests_leave_no_lines_in_the_log(served: ServedProcess) -> None:
+    """A captioned picture is counted in the metrics and not logged."""
+    before = served.output()
+    caption(served, encoded(PICTURE))
+    assert served.output() == before

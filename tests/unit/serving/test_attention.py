@@ -16,11 +16,11 @@ def darkness(attention: list[list[float]]) -> np.ndarray:
 
 
 def test_spotlight_is_clear_where_attention_is_highest() -> None:
-    """The cell with all the attention is clear, the opposite corner is dark."""
+    """The cell with all the attention is clear, the opposite corner is dark and can still be made out."""
     veil = darkness([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     side = veil.shape[0]
     assert veil[side // 6, side // 6] < 20
-    assert veil[-side // 6, -side // 6] > 150
+    assert 110 < veil[-side // 6, -side // 6] < 150
 
 
 def test_spotlight_depends_on_the_pattern_not_on_the_scale() -> None:

@@ -102,3 +102,15 @@ def test_refusal_is_one_json_object_with_its_status() -> None:
     overloaded = Overloaded("later").response()
     assert (overloaded.status_code, overloaded.headers["retry-after"]) == (503, "1")
     assert overloaded.body == b'{"error":"later"}'
+
+
+def test_content_type_that_is_no_ascii_is_refused() -> None:
+    """A Content-Type with other bytes gets 400 and the reason, before anything behind the door reads it."""
+
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(limited()), base_url="http://test") as client:
+            return await client.post("/count", content=b"x", headers={"Content-Type": b"image/p\xffg"})
+
+    response = anyio.run(send)
+    assert response.status_code == 400
+    assert "ASCII" in response.json()["error"]

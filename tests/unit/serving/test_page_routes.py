@@ -1,5 +1,6 @@
 """What the mounted page lets in over HTTP: uploaded pictures, and nothing else of the machine or of other hosts."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +124,42 @@ def test_the_routes_that_the_page_needs_are_open(visit: Visit) -> None:
 def _without_id(event: str) -> str:
     start = event.index('"event_id"')
     return event[:start] + event[event.index(",", start) :] if "," in event[start:] else event[:start]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        {},
+        {"fn_index": 999},
+        {"fn_index": -1},
+        {"fn_index": True},
+        {"fn_index": "0"},
+        {"session_hash": 5},
+        {"data": 5},
+        {"data": []},
+        {"data": [5]},
+        {"data": [{"x": {}, "path": 7}]},
+        {"data": [None, None]},
+        {"fn_index": 1, "data": []},
+        {"fn_index": 1, "data": [], "event_data": {"index": "x", "value": 0}},
+    ],
+)
+def test_a_call_that_the_page_would_not_make_is_refused(visit: Visit, call: bytes | dict[str, Any]) -> None:
+    """Absent functions and malformed arguments are answered 400 in our words, which name no library."""
+    good = {"data": [None], "fn_index": 0, "session_hash": "s"}
+    content = call if isinstance(call, bytes) else json.dumps(good | call if call else {}).encode()
+    response = visit.http.post(f"{API}/queue/join", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert "Expected" in response.json()["error"]
+    assert "pydantic" not in response.text
+
+
+def test_closed_routes_are_404_in_json(visit: Visit) -> None:
+    """A route of Gradio's that the page does not use says so."""
+    response = visit.http.post(f"{API}/component_server", json={"component_id": 1, "fn_name": "ls"})
+    assert response.status_code == 404
+    assert response.json()["error"]

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import tiny_picture
 
 from captiongen.serving.answer import ModelCard
-from captiongen.serving.result_view import model_view, refusal_view, result_view
+from captiongen.serving.result_view import caution_view, model_view, refusal_view, result_view
 from captiongen.types import CaptionResult, Hypothesis, Preprocessing, WordScore
 
 SQUASH = Preprocessing(image_size_px=64, resize="squash")
@@ -22,20 +22,21 @@ def captioned(*words: str, is_complete: bool = True) -> CaptionResult:
 
 
 def test_every_word_has_its_button_probability_and_spotlight() -> None:
-    """Words, percentages and spotlights come in the same order and number; the first word is chosen."""
+    """Words, percentages and spotlights come in the same order and number; none is chosen, so that the picture is bright."""
     view = result_view(tiny_picture(), captioned("a", "red", "ball"), SQUASH)
     assert re.findall(r"<span>(\w+)</span><small>(\d+)", view)[:3] == [("a", "88"), ("red", "88"), ("ball", "88")]
     assert re.findall(r'class="cg-spotlight" data-word="(\d)"', view) == ["0", "1", "2"]
-    assert view.count(" checked") == 1
+    assert re.findall(r'value="(\d*)" checked', view) == [""]
 
 
 def test_candidates_are_listed_best_first_with_scores() -> None:
     """The chosen caption leads the list of candidates."""
     view = result_view(tiny_picture(), captioned("a", "ball"), SQUASH)
-    assert re.findall(r"<li><span>(.*?)</span><small>(.*?)</small>", view) == [
+    assert re.findall(r"<li.*?><span>(.*?)</span><small>(.*?)</small>", view) == [
         ("a ball", "-0.50"),
         ("another one", "-1.25"),
     ]
+    assert "probability of 14 %" in view  # exp(-2)
 
 
 def test_unfinished_caption_is_marked() -> None:
@@ -59,6 +60,13 @@ def test_model_view_leaves_out_what_is_unknown() -> None:
     )
     assert "<dt>run</dt>" not in model_view(card)
     assert "<dd>abcdef01</dd>" in model_view(card)
+
+
+def test_a_model_of_drawings_says_so() -> None:
+    """Only where the drawn sample data trained the model is there a caution about photographs."""
+    card = ModelCard(name="m", version="1", run_id="", git_sha="", dataset="scenes", data_hash="0", bento="b")
+    assert "photograph is nonsense" in caution_view(card)
+    assert caution_view(card.model_copy(update={"dataset": "flickr8k"})) == ""
 
 
 def test_picture_is_shown_as_it_is() -> None:
