@@ -1,13 +1,14 @@
 """A released model as a Bento: its folder and lineage in BentoML's model store, and the service around it."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ import yaml
 from filelock import FileLock
 
 from captiongen.adapters.code_digest import BENTOFILE, bento_code_digest
+from captiongen.adapters.process_group import open_group
 from captiongen.adapters.readiness import is_ready_in_time
-from captiongen.errors import CheckpointError, ServiceError
+from captiongen.errors import CheckpointError, ServiceError, UsageError
 from captiongen.model.release import RELEASE_FILE, Release, read_release
 from captiongen.types import JsonObject, Lineage
 
 _MODEL_FILES = ("model.safetensors", "tokenizer.json", "manifest.json")
+#: As BentoML takes a tag; its names and versions begin and end with a letter or digit.
+_PART = r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?"
+_TAG = re.compile(rf"{_PART}(:{_PART})?", re.ASCII)
+_MAX_PART = 63
 _START_SECONDS = 180.0  # two cores that also train need half of it
-_STOP_SECONDS = 20.0
 _REQUEST_SECONDS = 60.0
 
 
@@ -83,19 +88,36 @@ def bento_model_folder(tag: str, *, project: Path = Path()) -> Path:
     """Returns the folder of the model inside a Bento, as `captiongen caption --model bento:TAG` loads it.
 
     Raises:
+        UsageError: `tag` is no tag.
         ServiceError: there is no such Bento, or its model is gone from the store.
     """
     _bentoml_home(project)
+    check_tag(tag)
     import bentoml
     from bentoml.exceptions import BentoMLException
 
     try:
-        [model] = bentoml.bentos.get(tag).info.all_models
-        return Path(bentoml.models.get(model.tag).path)
+        models = bentoml.bentos.get(tag).info.all_models
+        if len(models) != 1:
+            raise ServiceError(f"Expected a Bento of one model, found {len(models)} in {tag}: it is no captioner's.")
+        return Path(bentoml.models.get(models[0].tag).path)
     except BentoMLException as error:
         raise ServiceError(
             f"Expected the Bento {tag} in BentoML's store: {error} `bentoml list` shows what is."
         ) from error
+
+
+def check_tag(tag: str) -> None:
+    """Refuses what cannot be a Bento's tag, before BentoML makes a path or a traceback of it.
+
+    Raises:
+        UsageError: it is neither NAME nor NAME:VERSION.
+    """
+    if not _TAG.fullmatch(tag) or max(map(len, tag.split(":"))) > _MAX_PART:
+        raise UsageError(
+            "Expected a Bento's tag as NAME or NAME:VERSION (lower-case letters, digits, `-`, `_`, `.`), found "
+            f"{tag!r}. `bentoml list` shows what there is."
+        )
 
 
 def smoke_test(bento_tag: str, image: bytes, *, project: Path) -> JsonObject:
@@ -188,22 +210,15 @@ def _served(bento_tag: str, project: Path) -> Iterator[str]:
     home, port = _bentoml_home(project), _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "bentoml", "serve", bento_tag, "--host", "127.0.0.1", "--port", str(port)]
-    # Elsewhere than in the project folder, so that only what the Bento carries is found.
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "BENTOML_HOME": str(home)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
-        try:
-            _wait_until_ready(process, url, Path(log.name))
-            yield url
-        finally:
-            _stop(process)
+    # Elsewhere than in the project folder, so that only what the Bento carries is found. In a group of its own, because
+    # Ctrl-C is ours to handle, and no server may outlive a release that was killed.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(folder, "log").open("w+", encoding="utf-8") as log,
+        open_group(command, cwd=Path(folder), output=log, environment={"BENTOML_HOME": str(home)}) as process,
+    ):
+        _wait_until_ready(process, url, Path(log.name))
+        yield url
 
 
 def _wait_until_ready(process: "subprocess.Popen[str]", url: str, log: Path) -> None:
@@ -212,24 +227,6 @@ def _wait_until_ready(process: "subprocess.Popen[str]", url: str, log: Path) -> 
     said = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
     ended = "is not ready" if process.poll() is None else f"ended with code {process.returncode}"
     raise ServiceError(f"The service {ended} after at most {_START_SECONDS:.0f} s. It said last:\n{said}")
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    """Ends the server and its workers, which it started in process groups of their own."""
-    import psutil
-
-    if process.poll() is not None:
-        return
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for worker in workers:
-        with suppress(psutil.NoSuchProcess):
-            worker.kill()
 
 
 def _free_port() -> int:

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import psutil
@@ -38,6 +38,27 @@ def run_group(
     Returns:
         The command's exit code; 128 + N when signal N ended it.
     """
+    with open_group(command, cwd=cwd, output=subprocess.PIPE, environment=environment) as process:
+        for line in process.stdout or ():
+            log(line.rstrip("\n"))
+        return process.wait()
+
+
+@contextmanager
+def open_group(
+    command: Sequence[str], *, cwd: Path, output: int | IO[str], environment: Mapping[str, str] | None = None
+) -> "Iterator[subprocess.Popen[str]]":
+    """Runs `command` at most as long as the block runs, and at most as long as this process.
+
+    Args:
+        command: program and arguments.
+        cwd: folder to run in.
+        output: where stdout and stderr go, as `subprocess.Popen` takes it.
+        environment: variables to set beside those of this process.
+
+    Yields:
+        The supervisor, which ends when the command does, with its exit code.
+    """
     read_end, write_end = os.pipe()
     try:
         process = subprocess.Popen(
@@ -45,7 +66,7 @@ def run_group(
             cwd=cwd,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
@@ -58,9 +79,7 @@ def run_group(
     finally:
         os.close(read_end)
     try:
-        for line in process.stdout or ():
-            log(line.rstrip("\n"))
-        return process.wait()
+        yield process
     finally:
         os.close(write_end)
         process.wait()
@@ -84,16 +103,19 @@ def _supervise(read_end: int, command: Sequence[str]) -> int:
 
 
 def _end_others() -> None:
-    """SIGTERM first, so that a trainer can leave in order; SIGKILL for whoever still runs after the grace time."""
+    """SIGTERM first, so that a trainer can leave in order; SIGKILL for whoever still runs after the grace time.
+
+    A server's workers may lead groups of their own: their server tells them to leave, and SIGKILL finds them too.
+    """
     import psutil
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    others = _others_in_group()
+    others, descendants = _others_in_group(), psutil.Process().children(recursive=True)
     for process in others:
         with suppress(psutil.NoSuchProcess):  # gone since it was listed; the rest must end all the same
             process.terminate()
     _, stubborn = psutil.wait_procs(others, timeout=_GRACE_SECONDS)
-    for process in {*stubborn, *_others_in_group()}:
+    for process in {*stubborn, *_others_in_group(), *descendants}:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 

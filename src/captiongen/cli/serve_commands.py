@@ -49,6 +49,9 @@ def _find_bento(tag: str) -> str:
     import bentoml
     from bentoml.exceptions import BentoMLException
 
+    from captiongen.adapters.bento_packaging import check_tag
+
+    check_tag(tag)
     try:
         return str(bentoml.bentos.get(tag).tag)
     except BentoMLException:

@@ -1,16 +1,21 @@
 """Packaging with the real BentoML: what a Bento carries, and that a replay changes nothing."""
 
 import json
+import os
+import signal
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import bentoml
+import psutil
 import pytest
 from tiny import encoded, tiny_model_folder, tiny_picture
 
 from captiongen.adapters.bento_packaging import bento_model_folder, package, smoke_test
 from captiongen.adapters.code_digest import bento_code_digest
-from captiongen.errors import CheckpointError, ServiceError
+from captiongen.errors import CheckpointError, ServiceError, UsageError
 from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine
 from captiongen.types import Lineage
@@ -105,6 +110,41 @@ def test_smoke_test_captions_with_the_served_bento(bento_tag: str, project: Path
     answer = smoke_test(bento_tag, encoded(tiny_picture()), project=project)
     assert answer["caption"]
     assert answer["model"]["version"] == "7"
+
+
+SMOKE = """
+import sys
+from pathlib import Path
+from captiongen.adapters.bento_packaging import smoke_test
+smoke_test(sys.argv[1], b"", project=Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_smoke_test_leaves_no_server(
+    bento_tag: str, bentoml_home: Path, project: Path, number: signal.Signals
+) -> None:
+    """However the process that tries a Bento out ends, its server and the server's worker end too."""
+    environment = {**os.environ, "BENTOML_HOME": str(bentoml_home)}
+    trying = psutil.Popen([sys.executable, "-c", SMOKE, bento_tag, str(project)], env=environment)
+    give_up = time.monotonic() + 120
+    while len(started := trying.children(recursive=True)) < 3:  # supervisor, server, worker
+        assert trying.is_running()
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    trying.send_signal(number)
+    assert trying.wait(30) == -number
+    _, alive = psutil.wait_procs(started, timeout=30)
+    for process in alive:
+        process.kill()
+    assert not alive
+
+
+@pytest.mark.parametrize("tag", ["", ":", "Bad Tag!", "../../x", "a:b:c", "/etc", "a" * 64, "captiongen:latest\n"])
+def test_what_is_no_tag_is_refused_in_words(tag: str) -> None:
+    """BentoML would answer with a traceback, or look for a path."""
+    with pytest.raises(UsageError, match="NAME or NAME:VERSION"):
+        bento_model_folder(tag)
 
 
 def test_smoke_test_of_what_cannot_start_says_why(bentoml_home: Path, project: Path) -> None:

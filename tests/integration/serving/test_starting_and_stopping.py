@@ -1,11 +1,13 @@
 """From the source tree: what `bentoml serve .` waits for, what it refuses, and how it leaves."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from served import ServedProcess
@@ -46,6 +48,21 @@ def test_sigterm_loses_no_accepted_request(serve_source: ServedProcess) -> None:
     assert code == 0
     assert len(models) == 4
     assert {(model["version"], model["bento"]) for model in models} == {("8", "source")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
+def test_a_worker_ends_with_a_server_that_is_killed(serve_source: ServedProcess) -> None:
+    """A SIGKILL of the server leaves no worker that goes on answering."""
+    serve_source.wait_until_ready()
+    server = psutil.Process(serve_source.process.pid)
+    workers = server.children(recursive=True)
+    assert workers
+    server.kill()
+    server.wait(10)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    for worker in alive:
+        worker.kill()
+    assert not alive
 
 
 def num_under_way(served: ServedProcess) -> float:

@@ -49,6 +49,13 @@ def test_nothing_released_yet_is_said_in_words(tmp_path: Path):
         serve_commands._find_bento("never-made:latest")
 
 
+@pytest.mark.parametrize("tag", ["Bad Tag!", "../../x", ":latest"])
+def test_what_is_no_tag_is_said_in_words(tag: str):
+    """What BentoML cannot read as a tag is refused before it is asked."""
+    with pytest.raises(UsageError, match="NAME or NAME:VERSION"):
+        serve_commands._find_bento(tag)
+
+
 def test_a_taken_port_is_said_in_words():
     """Where something listens it offers the next port."""
     with socket.socket() as listener:
