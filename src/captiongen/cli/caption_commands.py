@@ -60,19 +60,44 @@ def show(
     seed: Annotated[int, typer.Option(help="Which held-out picture.", min=0)] = 0,
 ) -> None:
     """Captions one held-out picture with the packaged model, beside what people said, and the metrics table."""
-    from captiongen.data.captions_table import read_captions
+    from captiongen.data.captions_table import read_captions, read_facts
+    from captiongen.data.shards import open_processed
     from captiongen.metrics.report import format_report, read_report
+    from captiongen.model.checkpoint import read_manifest
 
     layout = Layout()
     params = load_params(layout.params)
     evaluated = read_captions(layout.evaluation / "captions.parquet")
     chosen = evaluated[seed % len(evaluated)]
     picture = _held_out_picture(chosen.image_id, params.evaluate.split)
-    typer.echo(f"\npicture     {picture}   ({params.ingest.name}, {params.evaluate.split} split, never trained on)")
-    typer.secho(f"caption     {_caption_once(picture, _folder(model))}", bold=True)
+    folder = _folder(model)
+    manifest = read_manifest(folder)
+    is_of_this_data = manifest.data_hash == open_processed(layout.processed).data_hash
+    held_out = ", never trained on" if is_of_this_data else ""
+    typer.echo(f"\npicture     {picture}   ({params.ingest.name}, {params.evaluate.split} split{held_out})")
+    typer.secho(f"caption     {_caption_once(picture, folder)}", bold=True)
     for reference in chosen.references:
         typer.echo(f"a person    {reference}")
+    typer.echo(f"model       {_name(folder, model)}, trained on {manifest.dataset}")
+    if not is_of_this_data:
+        typer.echo(
+            f"note        That model was trained on other data ({manifest.dataset} {manifest.data_hash[:8]}). "
+            "`captiongen release` puts the present one into service; `--model models/captioner` shows it before."
+        )
+    if manifest.weights_sha256 != read_facts(layout.evaluation / "captions.parquet").get("model_sha256"):
+        typer.echo("note        The metrics below are of the model in models/captioner, which is another one.")
     typer.echo("\n" + format_report(read_report(layout.evaluation / "metrics.json")))
+
+
+def _name(folder: Path, uri: str | None) -> str:
+    """What people call the model in a folder: its release, or how it was asked for."""
+    from captiongen.model.release import RELEASE_FILE, Release
+
+    path = folder / RELEASE_FILE
+    if path.is_file():
+        release = Release.model_validate_json(path.read_bytes())
+        return f"{release.name} version {release.version}"
+    return uri or str(folder)
 
 
 def _held_out_picture(image_id: str, split: "Split") -> Path:

@@ -1,14 +1,17 @@
 """`captiongen caption` and `show` with a tiny model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from evaluated import evaluated
 from tiny import encoded, tiny_model_folder, tiny_picture
 from typer.testing import CliRunner, Result
 
 from captiongen.cli import caption_commands
 from captiongen.cli.app import app
+from captiongen.cli.layout import Layout
 from captiongen.errors import UsageError
 from captiongen.inference import CaptionEngine
 
@@ -72,3 +75,44 @@ def test_a_shown_caption_is_kept_until_model_picture_or_code_change(
     monkeypatch.setattr(caption_commands, "_own_code", lambda: "other code", raising=False)
     assert caption_commands._caption_once(picture, model) == first
     assert loaded == [model]
+
+
+@pytest.fixture
+def shown(project: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with evaluated data of the hash 000..., and a model that may be shown there."""
+    made = evaluated(tmp_path)
+    shutil.copy(project / "params.yaml", tmp_path / "params.yaml")
+    layout = Layout(tmp_path)
+    for made_folder, folder in ((made.data_folder, layout.processed), (made.evaluation_folder, layout.evaluation)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made_folder.rename(folder)
+    shutil.copytree(model, layout.model)
+    monkeypatch.chdir(tmp_path)
+    return layout.model
+
+
+def _edit_manifest(folder: Path, **changes: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def _show(model: Path) -> str:
+    return CliRunner().invoke(app, ["show", "--model", str(model)], catch_exceptions=False).stdout
+
+
+def test_a_model_of_this_data_is_shown_a_held_out_picture(shown: Path):
+    """The picture is said to be held out, and the model and its data set are named."""
+    _edit_manifest(shown, data_hash="0" * 64, dataset="tiny")
+    said = _show(shown)
+    assert "test split, never trained on)" in said
+    assert f"model       {shown}, trained on tiny" in said
+    assert "other data" not in said
+
+
+def test_a_model_of_other_data_is_said_to_be_one(shown: Path):
+    """After the data set was switched nothing is claimed of the picture, and the old model is named as what it is."""
+    _edit_manifest(shown, data_hash="5" * 64, dataset="scenes")
+    said = _show(shown)
+    assert "never trained on" not in said
+    assert "trained on other data (scenes 55555555)" in said
+    assert "metrics below are of the model in models/captioner, which is another one" in said
