@@ -15,7 +15,14 @@ import pandas as pd
 import pytest
 import tiny
 
-from captiongen.adapters.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, RegisteredVersion, download_model
+from captiongen.adapters.mlflow_registry import (
+    CHALLENGER,
+    CHAMPION,
+    ModelRegistry,
+    RegisteredVersion,
+    download_model,
+    find_version,
+)
 from captiongen.adapters.mlflow_store import tracking_uri
 from captiongen.adapters.mlflow_tracking import open_run
 from captiongen.errors import ServiceError, UsageError
@@ -137,6 +144,32 @@ def test_what_names_no_model_is_refused_in_words(made: Project, uri: str, error:
     """A missing version is the registry's trouble, a malformed URI the caller's."""
     with pytest.raises(error):
         download_model(uri, project=made.folder)
+
+
+def test_an_unknown_alias_is_told_from_those_there_are(made: Project):
+    """The error names the alias as unknown and lists the others with their versions."""
+    made.registry.set_alias(CHAMPION, made.version.version)
+    with pytest.raises(
+        ServiceError, match=rf"no alias 'nobody'; its aliases: champion \(version {made.version.version}"
+    ):
+        find_version("models:/captiongen@nobody", project=made.folder)
+    with pytest.raises(ServiceError, match=r"unheard-of has no champion yet; its aliases: none\. `captiongen release`"):
+        find_version("models:/unheard-of@champion", project=made.folder)
+
+
+@pytest.mark.parametrize("uri", ["models:/captiongen@champion", "models:/captiongen/1", "runs:/abc/model"])
+def test_reading_makes_no_database(tmp_path: Path, uri: str):
+    """Where there is no database the error says where it was looked for, and an empty one is not left there."""
+    with pytest.raises(ServiceError, match=r"database at .*mlflow\.db, found none"):
+        download_model(uri, project=tmp_path)
+    assert not list(tmp_path.rglob("*.db"))
+
+
+@pytest.mark.parametrize("name", ["it's", 'so"', "a`b"])
+def test_a_name_with_quotation_marks_is_refused(made: Project, name: str):
+    """MLflow's filters cannot hold it."""
+    with pytest.raises(UsageError, match="without quotation marks"):
+        find_version(f"models:/{name}@champion", project=made.folder)
 
 
 BARE = """

@@ -15,6 +15,7 @@ from captiongen.adapters.lineage import find_broken_data, read_lineage
 from captiongen.adapters.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, RegisteredVersion, download_model
 from captiongen.cli import release_steps as steps
 from captiongen.cli.layout import Layout
+from captiongen.cli.lineage_walk import walk
 from captiongen.cli.release_gate import Verdict
 from captiongen.errors import ReleaseRefused, ServiceError
 from captiongen.files import sha256_of_file
@@ -176,6 +177,16 @@ def test_a_worse_model_stays_challenger(made: Project):
     assert CaptionEngine.load(download_model("models:/captiongen@challenger", project=made.layout.root))
     assert refused.version != before.version
     assert not json.loads(refused.tags[steps.GATE_TAG])["is_passed"]
+
+
+def test_the_lineage_of_a_refused_version_is_shown(made: Project):
+    """It has no Bento because the gate refused it, which is said; every other link is walked as of any version."""
+    made.train(2, wrong)
+    with pytest.raises(ReleaseRefused):
+        made.release()
+    lines = list(walk(made.layout, made.params, uri="models:/captiongen@challenger"))
+    assert "did not pass the gate, and is not packaged" in lines[0]
+    assert [line.split("  ")[0] for line in lines[1:4]] == ["registry version", "weights", "run"]
 
 
 def test_a_promotion_is_judged_against_the_champion_of_that_moment(made: Project):

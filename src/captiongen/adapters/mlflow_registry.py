@@ -63,17 +63,21 @@ class ModelRegistry:
     Args:
         project: the project folder.
         name: of the registered model.
+        must_exist: refuse a registry that is not there yet, instead of making it.
 
     Raises:
+        UsageError: the name holds a quotation mark.
         ServiceError: from every method, when the registry fails.
     """
 
-    def __init__(self, project: Path, name: str) -> None:
+    def __init__(self, project: Path, name: str, *, must_exist: bool = False) -> None:
         from filelock import FileLock
 
+        if set(name) & set("'\"`"):  # MLflow's filters have no way to write them
+            raise UsageError(f"Expected a model's name without quotation marks, found {name!r}.")
         self.name = name
         self._project = project
-        self._client: MlflowClient = open_client(project)
+        self._client: MlflowClient = open_client(project, must_exist=must_exist)
         self._lock = FileLock(state_folder(project) / "registry.lock")
 
     @contextmanager
@@ -141,6 +145,19 @@ class ModelRegistry:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None  # no such model, or no such alias
                 raise
+
+    def aliases(self) -> dict[str, str]:
+        """Returns the version's number that each alias rests on; none where there is no such model."""
+        from mlflow.exceptions import MlflowException
+
+        with translated_errors(f"reading the aliases of {self.name}"):
+            try:
+                found = self._client.get_registered_model(self.name).aliases
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return {}
+                raise
+        return {alias: str(number) for alias, number in sorted(found.items())}
 
     def champion(self) -> RegisteredVersion | None:
         """Returns the version in service, None before the first promotion."""
@@ -225,14 +242,24 @@ def find_version(uri: str, *, project: Path = Path()) -> RegisteredVersion:
     rest = uri.removeprefix("models:/").strip("/")
     name, separator, alias = rest.partition("@")
     if separator:
-        found = ModelRegistry(project, name).by_alias(alias)
+        registry = ModelRegistry(project, name, must_exist=True)
+        found = registry.by_alias(alias)
         if found is None:
-            raise ServiceError(f"{name} has no {alias} yet. `captiongen release` makes one.")
+            raise ServiceError(_without_alias(name, alias, registry.aliases()))
         return found
     name, _, number = rest.partition("/")
     if not (uri.startswith("models:/") and name and number.isdigit()):
         raise UsageError(f"Expected models:/NAME@ALIAS or models:/NAME/VERSION, found {uri!r}.")
-    return ModelRegistry(project, name).version(number)
+    return ModelRegistry(project, name, must_exist=True).version(number)
+
+
+def _without_alias(name: str, alias: str, aliases: Mapping[str, str]) -> str:
+    has = ", ".join(f"{one} (version {number})" for one, number in aliases.items()) or "none"
+    if alias == CHAMPION:
+        return f"{name} has no champion yet; its aliases: {has}. `captiongen release` makes one."
+    return (
+        f"{name} has no alias {alias!r}; its aliases: {has}. Name one of these, or a version as models:/{name}/VERSION."
+    )
 
 
 def download_model(uri: str, *, project: Path = Path()) -> Path:
@@ -250,7 +277,7 @@ def download_model(uri: str, *, project: Path = Path()) -> Path:
         found = find_version(uri, project=project)
         return ModelRegistry(project, found.name).download(found).captioner
     if uri.startswith("runs:/"):
-        client = open_client(project)
+        client = open_client(project, must_exist=True)
         folder = state_folder(project) / "models" / uri.removeprefix("runs:/").replace("/", "-")
         _download(uri, folder, client.tracking_uri)
         return _artifact(folder, _CAPTIONER)

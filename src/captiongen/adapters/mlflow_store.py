@@ -25,7 +25,7 @@ def state_folder(project: Path) -> Path:
     return project.resolve() / ".captiongen"
 
 
-def open_client(project: Path) -> "MlflowClient":
+def open_client(project: Path, *, must_exist: bool = False) -> "MlflowClient":
     """Returns a client of the project's tracking server and registry.
 
     The `mlflow` module itself is pointed nowhere: `mlflow.set_tracking_uri` would write MLFLOW_TRACKING_URI, and the
@@ -34,8 +34,12 @@ def open_client(project: Path) -> "MlflowClient":
     A database file is brought to MLflow's present schema first, under a lock: processes that meet an empty file at the
     same time would otherwise run the same migrations against each other and fail.
 
+    Args:
+        project: the project folder.
+        must_exist: refuse a database file that is not there, instead of making an empty one: for those that only read.
+
     Raises:
-        ServiceError: the server or database cannot be reached or migrated.
+        ServiceError: the server or database cannot be reached or migrated, or is not there.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -47,6 +51,8 @@ def open_client(project: Path) -> "MlflowClient":
     uri = tracking_uri(project)
     with translated_errors(uri):
         if uri.startswith("sqlite:"):
+            if must_exist:
+                _need_database(uri)
             _migrate(uri, project)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -82,6 +88,17 @@ def translated_errors(doing: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise ServiceError(f"MLflow failed ({doing}): {error}") from error
+
+
+def _need_database(uri: str) -> None:
+    import sqlalchemy
+
+    database = sqlalchemy.make_url(uri).database
+    if database and not Path(database).is_file():
+        raise ServiceError(
+            f"Expected MLflow's database at {database}, found none. Restore it if something was released here; else "
+            "`dvc repro` and `captiongen release` make it. MLFLOW_TRACKING_URI names one elsewhere."
+        )
 
 
 def _migrate(uri: str, project: Path) -> None:

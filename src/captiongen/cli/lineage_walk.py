@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from captiongen.adapters.git_state import has_commit
 from captiongen.adapters.lineage import find_broken_data, format_lineage
 from captiongen.cli.layout import Layout
-from captiongen.cli.release_steps import BENTO_TAG
+from captiongen.cli.release_steps import BENTO_TAG, GATE_TAG
 from captiongen.errors import CheckpointError, GateError, ServiceError, UsageError
 from captiongen.params import Params
 
@@ -31,7 +31,8 @@ def walk(layout: Layout, params: Params, *, uri: str | None = None, answer: str 
         answer: the JSON text of a served answer to start from instead.
 
     Yields:
-        One line for each link that holds, and the whole lineage at the end.
+        One line for each link that holds, and the whole lineage at the end. A version that the gate refused has no
+        Bento, which breaks nothing.
 
     Raises:
         GateError: a link does not hold; the message names it.
@@ -96,6 +97,8 @@ def _check_bento(card: dict[str, Any] | None, version: "RegisteredVersion", layo
     from captiongen.model.release import read_release
 
     tag = card["bento"] if card else version.tags.get(BENTO_TAG)
+    if tag is None and _is_refused(version):
+        return f"Bento             --  none: version {version.version} did not pass the gate, and is not packaged"
     if tag is None:
         _broken("Bento", f"version {version.version} was never packaged; `captiongen release` does it")
     try:
@@ -105,6 +108,11 @@ def _check_bento(card: dict[str, Any] | None, version: "RegisteredVersion", layo
     if (release.name, release.version, release.lineage) != (version.name, version.version, version.lineage):
         _broken("Bento", f"{tag} carries {release.name} version {release.version} of another lineage")
     return f"Bento             ok  {tag}"
+
+
+def _is_refused(version: "RegisteredVersion") -> bool:
+    verdict = version.tags.get(GATE_TAG)
+    return verdict is not None and not json.loads(verdict)["is_passed"]
 
 
 def _check_weights(registry: "ModelRegistry", version: "RegisteredVersion") -> str:
