@@ -73,13 +73,19 @@ def test_uploaded_picture_is_captioned_without_another_host(visit: Visit, tmp_pa
 
 
 def test_chosen_word_shows_where_the_model_looked(visit: Visit) -> None:
-    """Choosing a word lights up where it looked, and nothing else, over the picture."""
+    """The picture is bright at first; choosing a word, by mouse or arrow key, lights up where it looked, and no more."""
     visit.upload(encoded(tiny_picture("blue", size=(300, 300))))
     visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
     num_words = visit.page.locator(".cg-word").count()
     assert visit.page.locator(".cg-spotlight").count() == num_words > 2
-    for chosen in (2, 0):
-        visit.page.locator(".cg-word").nth(chosen).click()
+    choices = [
+        (None, lambda: visit.page.locator(".cg-whole input").focus()),
+        (0, lambda: visit.page.keyboard.press("ArrowRight")),
+        (2, lambda: visit.page.locator(".cg-word").nth(2).click()),
+        (None, lambda: visit.page.locator(".cg-whole").click()),
+    ]
+    for chosen, choose in choices:
+        choose()
         visit.page.wait_for_function("() => !document.getAnimations().length")
         shown = visit.page.locator(".cg-spotlight").evaluate_all("all => all.map(one => getComputedStyle(one).opacity)")
         assert shown == ["1" if index == chosen else "0" for index in range(num_words)]

@@ -22,7 +22,7 @@ def captioned(*words: str, is_complete: bool = True) -> CaptionResult:
 
 
 def test_every_word_has_its_button_probability_and_spotlight() -> None:
-    """Words, percentages and spotlights come in the same order and number; none is chosen, so that the picture is bright."""
+    """Words, percentages and spotlights come in the same order and number; none is chosen at first."""
     view = result_view(tiny_picture(), captioned("a", "red", "ball"), SQUASH)
     assert re.findall(r"<span>(\w+)</span><small>(\d+)", view)[:3] == [("a", "88"), ("red", "88"), ("ball", "88")]
     assert re.findall(r'class="cg-spotlight" data-word="(\d)"', view) == ["0", "1", "2"]
