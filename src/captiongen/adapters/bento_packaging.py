@@ -113,9 +113,9 @@ def check_tag(tag: str) -> None:
     Raises:
         UsageError: it is neither NAME nor NAME:VERSION.
     """
-    if not _TAG.fullmatch(tag) or max(map(len, tag.split(":"))) > _MAX_PART:
+    if not _TAG.fullmatch(tag.lower()) or max(map(len, tag.split(":"))) > _MAX_PART:
         raise UsageError(
-            "Expected a Bento's tag as NAME or NAME:VERSION (lower-case letters, digits, `-`, `_`, `.`), found "
+            "Expected a Bento's tag as NAME or NAME:VERSION (letters, digits, `-`, `_`, `.`), found "
             f"{tag!r}. `bentoml list` shows what there is."
         )
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from captiongen.cli.layout import Layout
+from captiongen.cli.parent_process import sigterm_with_parent
 from captiongen.errors import ServiceError, UsageError
 from captiongen.params import load_params
 
@@ -71,7 +72,7 @@ def _need_port(port: int) -> None:
 def _serve_and_open(command: list[str], url: str) -> None:
     from captiongen.adapters.readiness import is_ready_in_time
 
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, preexec_fn=sigterm_with_parent())
     try:
         if not is_ready_in_time(process, f"{url}/readyz", seconds=_START_SECONDS):
             raise ServiceError(f"The service {_why_not_ready(process)}; its log stands above.")

@@ -70,6 +70,7 @@ def test_bento_carries_code_and_lineage_and_little_else(bento_tag: str, lineage:
     assert bento.info.labels["run_id"] == lineage.run_id
     assert bento.info.labels["model_sha256"] == lineage.model_sha256
     release = json.loads((bento_model_folder(bento_tag) / "release.json").read_text())
+    assert bento_model_folder(bento_tag.title()) == bento_model_folder(bento_tag), "BentoML writes tags in lower case"
     assert (release["name"], release["version"]) == ("captiongen", "7")
     assert release["lineage"]["dvc_md5s"] == dict(lineage.dvc_md5s)
 

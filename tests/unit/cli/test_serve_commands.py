@@ -1,13 +1,16 @@
 """`captiongen serve` where it cannot serve."""
 
+import signal
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from captiongen.cli import serve_commands
@@ -73,6 +76,31 @@ def test_a_page_that_does_not_come_is_said_in_words(opened: list[str], capsys: p
     assert caught.value.exit_code == 7
     assert opened == []
     assert "the page" not in capsys.readouterr().out
+
+
+OPENING = """
+import sys
+from captiongen.cli.serve_commands import _serve_and_open
+_serve_and_open([sys.executable, "-c", "import time; time.sleep(60)"], "http://127.0.0.1:9")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_does_not_outlive_the_command_that_opens_its_page(number: signal.Signals):
+    """However `serve --open` ends, its server is told to end."""
+    command = psutil.Popen([sys.executable, "-c", OPENING])
+    give_up = time.monotonic() + 30
+    while not (servers := command.children()):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    time.sleep(0.2)  # so that it is past the fork
+    command.send_signal(number)
+    command.wait(10)
+    _, alive = psutil.wait_procs(servers, timeout=10)
+    for server in alive:
+        server.kill()
+    assert not alive
 
 
 @pytest.mark.parametrize("code", [0, 3])
