@@ -233,7 +233,7 @@ def _describe(folder: Path, found: "FolderFormat", survey: "Survey") -> str:
     splits = ", ".join(f"{split} {count:,}" for split, count in sorted(survey.split_counts.items()))
     lines = [
         f"{folder}: {'a table' if found.source == 'table' else 'COCO captions'} in {', '.join(found.files)}, "
-        f"pictures in {found.images}",
+        f"pictures in {found.lies_in or found.images}",
         f"  {survey.num_images:,} images ({splits}), {survey.num_captions:,} captions ({each} an image)",
         *(f"  {remark}" for remark in found.remarks),
     ]

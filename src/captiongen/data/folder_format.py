@@ -4,11 +4,11 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from captiongen.data.sources import open_source
 from captiongen.data.sources.listing import parse_split
@@ -24,6 +24,7 @@ _CAPTION_COLUMN = re.compile(r"(captions?|text|description|sentences?|comment|ra
 _SPLIT_COLUMN = re.compile(r"split|subset|partition|set", re.IGNORECASE)
 _NUM_PROBED_ROWS = 50
 _MAX_PROBED_FOLDERS = 200
+_NUM_REASONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class FolderFormat:
         files: the caption files, relative to the folder.
         images: where the pictures lie, relative to the folder: a folder or a zip archive.
         remarks: what a person should know of the choices made.
+        lies_in: where the pictures lie for a person to read, which differs from `images` when the captions name
+            pictures with their folder.
     """
 
     source: Literal["table", "coco"]
@@ -43,6 +46,7 @@ class FolderFormat:
     files: tuple[str, ...]
     images: str
     remarks: tuple[str, ...] = ()
+    lies_in: str = ""
 
     def with_images(self, images: str) -> "FolderFormat":
         """Returns the same format with the pictures elsewhere."""
@@ -87,9 +91,11 @@ def detect_format(folder: Path) -> FolderFormat:
     """
     if not folder.is_dir():
         raise SourceError(f"Expected a folder with pictures and captions at {folder}, found none.")
-    found = _detect_coco(folder) or _detect_table(folder)
+    reasons: list[str] = []
+    found = _detect_coco(folder, reasons) or _detect_table(folder, reasons)
     if found is None:
         names = ", ".join(sorted(path.name for path in islice(folder.iterdir(), 12))) or "nothing"
+        names += "".join(f"; {reason}" for reason in reasons[:_NUM_REASONS])
         raise SourceError(
             f"Expected in {folder} a CSV, TSV or JSONL file with a column of picture names (`image`) and one of "
             f"captions (`caption`), or COCO captions JSON, and the pictures beside it; found {names}. "
@@ -125,63 +131,104 @@ def picture_files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
 
 
-def _detect_table(folder: Path) -> FolderFormat | None:
+def _detect_table(folder: Path, reasons: list[str]) -> FolderFormat | None:
+    """The first file that is a table of captions; why the others are none is added to `reasons`."""
     tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TABLE_SUFFIXES and path.is_file())
     for path in sorted(tables, key=lambda path: _TABLE_SUFFIXES.index(path.suffix.lower())):
-        rows = _probe_rows(path)
-        columns = list(rows[0]) if rows else []
-        image = next((column for column in columns if _IMAGE_COLUMN.fullmatch(column.strip())), None)
-        captions = [column for column in columns if _CAPTION_COLUMN.fullmatch(column.strip())]
-        if image is None or not captions:
+        try:
+            rows = _probe_rows(path)
+            image, captions = _caption_columns(path, rows)
+        except SourceError as error:
+            reasons.append(str(error))
             continue
-        images = _find_images(folder, [row[image] for row in rows])
+        names = [row[image] for row in rows]
+        images = _find_images(folder, names)
         if images is None:
+            reasons.append(f"none of the pictures that {path.name} names ({names[0]}, ...) is there")
             continue
-        splits = [column for column in columns if _SPLIT_COLUMN.fullmatch(column.strip())]
+        splits = [column for column in rows[0] if _SPLIT_COLUMN.fullmatch(column.strip())]
         split = next((column for column in splits if all(parse_split(row[column]) for row in rows)), None)
         settings = {"captions_file": path.name, "image_column": image, "caption_columns": captions}
         settings |= {"images_folder": images} | ({"split_column": split} if split else {})
         remark = () if split else ("no split column: images are split by a seed, 80/10/10",)
-        return FolderFormat("table", settings, (path.name,), images, remark)
+        return FolderFormat("table", settings, (path.name,), images, remark, _lies_in(images, names))
     return None
 
 
+def _caption_columns(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[str, list[str]]:
+    """The column of picture names and those of captions; a SourceError names the columns when one is missing."""
+    columns = list(rows[0])
+    image = next((column for column in columns if _IMAGE_COLUMN.fullmatch(column.strip())), None)
+    captions = [column for column in columns if _CAPTION_COLUMN.fullmatch(column.strip())]
+    if image is None or not captions:
+        lacks = "picture names" if image is None else "captions"
+        raise SourceError(f"{path.name} has no column of {lacks}, only {', '.join(columns[:8])[:200]}")
+    return image, captions
+
+
 def _probe_rows(path: Path) -> list[dict[str, str]]:
-    """The first rows by column; [] when the file is no table."""
+    """The first rows by column; a SourceError says why the file is no table."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".jsonl":
-                rows = [json.loads(line) for line in islice(file, _NUM_PROBED_ROWS) if line.strip()]
+                rows = [_json(line, f"line {i} of {path.name}") for i, line in _numbered(file) if line.strip()]
             else:
                 reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
                 rows = list(islice(reader, _NUM_PROBED_ROWS))
-    except (OSError, ValueError, csv.Error):
-        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(_why_unreadable(path, error)) from error
     columns = set(rows[0]) if rows and isinstance(rows[0], dict) else set()
     rows = [row for row in rows if isinstance(row, dict) and columns <= set(row)]
+    if not rows:
+        raise SourceError(f"{path.name} has no rows with columns")
     return [{str(column): str(cell) for column, cell in row.items() if column is not None} for row in rows]
 
 
-def _detect_coco(folder: Path) -> FolderFormat | None:
+def _numbered(lines: Iterable[str]) -> Iterable[tuple[int, str]]:
+    return enumerate(islice(lines, _NUM_PROBED_ROWS), start=1)
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SourceError(f"{what} is no JSON: {error}") from error
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"{path.name} is not in UTF-8 (byte {error.object[error.start]:#04x}): save it as UTF-8"
+    return f"{path.name} cannot be read: {error}"
+
+
+def _detect_coco(folder: Path, reasons: list[str]) -> FolderFormat | None:
+    """The files of COCO captions; why others are none is added to `reasons`."""
     by_split: dict[str, str] = {}
     image_names: list[str] = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")]):
-        names = _coco_image_names(path)
+        try:
+            names = _coco_image_names(path)
+        except SourceError as error:
+            reasons.append(str(error))
+            continue
         if names:
             by_split.setdefault(_split_of_file(path), path.relative_to(folder).as_posix())
             image_names += names[:_NUM_PROBED_ROWS]
     images = _find_images(folder, image_names, by_last_part=True) if by_split else None
     if images is None:
+        if image_names:
+            reasons.append(f"none of the pictures that the JSON names ({image_names[0]}, ...) is there")
         return None
+    lies_in = _lies_in(images, image_names)
     main = by_split.get("train") or next(iter(by_split.values()))
     settings: dict[str, object] = {"train_file": main, "images_folder": images}
     if {"train", "dev", "test"} <= set(by_split):
         settings |= {"dev_file": by_split["dev"], "test_file": by_split["test"]}
-        return FolderFormat("coco", settings, tuple(sorted(by_split.values())), images)
+        return FolderFormat("coco", settings, tuple(sorted(by_split.values())), images, (), lies_in)
     left_out = [file for file in by_split.values() if file != main]
     remarks = [f"{main} is split by a seed, 80/10/10"]
     remarks += [f"not used: {', '.join(left_out)} (a train, a dev and a test file are needed)"] if left_out else []
-    return FolderFormat("coco", settings, (main,), images, tuple(remarks))
+    return FolderFormat("coco", settings, (main,), images, tuple(remarks), lies_in)
 
 
 def _split_of_file(path: Path) -> str:
@@ -190,13 +237,19 @@ def _split_of_file(path: Path) -> str:
 
 
 def _coco_image_names(path: Path) -> list[str]:
-    """The pictures that a file of COCO captions names; [] for other JSON."""
+    """The pictures that a file of COCO captions names; a SourceError says why it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = _json(path.read_text(encoding="utf-8-sig"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(_why_unreadable(path, error)) from error
+    try:
         has_captions = any("caption" in entry for entry in content["annotations"][:1])
-        return [str(image["file_name"]) for image in content["images"]] if has_captions else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        names = [str(image["file_name"]) for image in content["images"]] if has_captions else []
+    except (KeyError, TypeError):
+        names = []
+    if not names:
+        raise SourceError(f"{path.name} has no `images` with `file_name` and `annotations` with `caption`")
+    return names
 
 
 def _find_images(folder: Path, names: Iterable[str], *, by_last_part: bool = False) -> str | None:
@@ -207,6 +260,12 @@ def _find_images(folder: Path, names: Iterable[str], *, by_last_part: bool = Fal
     counts = [(sum(map(_holder(place, by_last_part=by_last_part), wanted)), place) for place in places]
     best, place = max(counts, key=lambda count: count[0])
     return place.relative_to(folder).as_posix() if best else None
+
+
+def _lies_in(images: str, names: Iterable[str]) -> str:
+    """Where pictures lie whose names may begin with a folder."""
+    folders = {(PurePosixPath(images) / name).parent.as_posix() for name in islice(names, _NUM_PROBED_ROWS)}
+    return folders.pop() if len(folders) == 1 else images
 
 
 def _holder(place: Path, *, by_last_part: bool) -> Callable[[str], bool]:

@@ -73,7 +73,7 @@ def test_uploaded_picture_is_captioned_without_another_host(visit: Visit, tmp_pa
 
 
 def test_chosen_word_shows_where_the_model_looked(visit: Visit) -> None:
-    """The picture is bright at first; choosing a word, by mouse or arrow key, lights up where it looked, and no more."""
+    """The picture is bright at first; choosing a word, by mouse or arrow key, lights up where it looked."""
     visit.upload(encoded(tiny_picture("blue", size=(300, 300))))
     visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
     num_words = visit.page.locator(".cg-word").count()

@@ -126,6 +126,35 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, content: str):
         detect_format(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("c.csv", "image,caption\nx.jpg,un café\n".encode("latin-1"), r"c\.csv is not in UTF-8 \(byte 0xe9\)"),
+        ("c.csv", b"image,label\nx.jpg,dog\n", r"c\.csv has no column of captions, only image, label"),
+        ("c.csv", b"a,caption\nx.jpg,dog\n", r"c\.csv has no column of picture names, only a, caption"),
+        ("c.csv", b"image,caption\nx.jpg,A dog.\n", r"none of the pictures that c\.csv names \(x\.jpg"),
+        ("c.csv", b"", r"c\.csv has no rows"),
+        ("c.jsonl", b'{"image": "a"}\n{"image"', r"line 2 of c\.jsonl is no JSON"),
+        ("c.json", b'{"images": [', r"c\.json is no JSON"),
+        ("c.json", b'{"images": []}', r"c\.json has no `images` with `file_name`"),
+        ("c.json", b'{"images": "\xe9"}', r"c\.json is not in UTF-8"),
+    ],
+)
+def test_why_a_file_is_not_understood_is_said(tmp_path: Path, name: str, content: bytes, reason: str):
+    """The message names the file and what is wrong with it: encoding, columns, JSON, absent pictures."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=reason):
+        detect_format(tmp_path)
+
+
+def test_where_the_pictures_lie_is_said_when_the_table_names_the_folder(tmp_path: Path):
+    """A table whose names begin with a folder is read from the top, and a person is told that folder."""
+    _pictures(tmp_path / "pictures", ["p0.jpg"])
+    _table(tmp_path / "t.csv", ["image", "caption"], [["pictures/p0.jpg", "A dog."]])
+    found = detect_format(tmp_path)
+    assert (found.images, found.lies_in) == (".", "pictures")
+
+
 def test_a_missing_folder_is_named(tmp_path: Path):
     """A path that is no folder is a SourceError with the path."""
     with pytest.raises(SourceError, match="nowhere"):
