@@ -115,6 +115,29 @@ def test_an_own_folder_goes_from_use_to_ingest(workspace: Path, tmp_path_factory
     assert "30 images" in _captiongen("ingest").output
 
 
+def test_using_the_same_folder_again_keeps_own_settings(workspace: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Edited settings stay when `use PATH` looks through the same folder again, also with another encoder."""
+    folder = str(_own_folder(tmp_path_factory.mktemp("home") / "mine"))
+    told = _captiongen("use", folder).output
+    assert "own settings are reset" in told
+    assert "downloads the weights of convnext_nano" in told
+    assert f"captiongen use {folder} --encoder MODEL --weights FILE" in told
+    assert told.split("Next:")[1].split("\n")[2:-1] == [
+        "  git add -A && git commit -m 'Switch to mine'",
+        "  dvc repro",
+        "  captiongen release",
+    ]
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("dropout: 0.3", "dropout: 0.25  # mine"))
+    assert "says so already" in _captiongen("use", folder).output
+    told = _captiongen("use", folder, "--encoder", "resnet18").output
+    assert "your other settings stay" in told
+    assert "dropout" not in told
+    assert "dropout: 0.25  # mine" in params.read_text()
+    assert load_params(params).train.encoder.name == "resnet18"
+    assert "train.decoder.dropout: 0.25" in _captiongen("use", "flickr8k").output
+
+
 def test_a_folder_in_data_raw_stays_where_it_is(workspace: Path):
     """A folder that lies in data/raw is recorded in place, and its pictures are not packed."""
     _own_folder(workspace / "data" / "raw" / "mine")
@@ -147,6 +170,7 @@ def test_calls_that_cannot_work_say_why(workspace: Path):
         assert "scenes, flickr8k, or the path" in _fails(command, "flickr9k", error=UsageError)
     assert "--from goes with" in _fails("fetch", "scenes", "--from", "x", error=UsageError)
     assert "--seed goes with" in _fails("fetch", "flickr8k", "--seed", "1", error=UsageError)
+    assert "timm model" in _fails("use", "scenes", "--encoder", "no such", error=UsageError)
     assert "Expected a file" in _fails("fetch", "weights", error=UsageError)
     assert "--name" in _fails("use", str(_own_folder(workspace / "elsewhere" / "scenes")), error=UsageError)
     assert (workspace / "params.yaml").read_bytes() == before

@@ -2,13 +2,14 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captiongen.cli.layout import Layout
-from captiongen.errors import SourceError, UsageError
+from captiongen.errors import ParamsError, SourceError, UsageError
 from captiongen.params import load_params
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def use(
 ) -> None:
     """Switches to a data set: rewrites params.yaml from its preset and says what to run next.
 
+    For a folder of your own that params.yaml names already, only what the folder says is set anew; your other settings
+    stay. `use scenes` and `use flickr8k` always restore the preset.
+
     For example:
 
     - `captiongen use scenes` : the drawn sample, trained in minutes
@@ -98,29 +102,64 @@ def use(
 
     layout = Layout()
     changes: dict[str, object] = {}
+    _refuse_unknown_encoder(encoder)
     fetch_command = "captiongen fetch"
     if what not in PRESETS:
         folder = _own_folder(what)
         changes |= _settings_of(folder, layout, name)
         fetch_command += f" {shlex.quote(what)}" + (f" --name {shlex.quote(name)}" if name else "")
+    keeps_settings = _is_configured(layout, changes)
     if encoder is not None:
         changes["train.encoder.name"] = encoder
+        if keeps_settings:  # the file of another encoder does not fit
+            changes |= {"train.encoder.weights": "hub", "train.encoder.weights_sha256": None}
     if weights is not None:
         path, sha256 = _fetch_weights(DvcData(layout.root), layout, weights, encoder)
         changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
-    differences = write_params(layout.params, what if what in PRESETS else "flickr8k", changes)
+    preset = what if what in PRESETS else "flickr8k"
+    differences = write_params(layout.params, preset, changes, keeps_settings=keeps_settings)
+    how = "your other settings stay" if keeps_settings else f"from the preset {preset}, own settings are reset"
     typer.echo(
-        "\n".join([f"{layout.params} is rewritten:", *(f"  {line}" for line in differences)])
+        "\n".join([f"{layout.params} is rewritten; {how}:", *(f"  {line}" for line in differences)])
         if differences
         else f"{layout.params} says so already."
     )
-    typer.echo(f"Next:\n  {fetch_command}\n  dvc repro")
+    params = load_params(layout.params)
+    if params.train.encoder.weights == "hub":
+        typer.echo(
+            f"The first training downloads the weights of {params.train.encoder.name} from the Hugging Face hub. Where "
+            f"it is out of reach: captiongen use {shlex.quote(what)} --encoder MODEL --weights FILE.safetensors"
+        )
+    commit = f"git add -A && git commit -m {shlex.quote(f'Switch to {params.ingest.name}')}"
+    typer.echo(
+        "\n".join(["Next:", *(f"  {one}" for one in (fetch_command, commit, "dvc repro", "captiongen release"))])
+    )
 
 
 def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, tuple[str, ...]]]) -> None:
     for option, (value, owners) in options.items():
         if value is not None and what not in owners:
             raise UsageError(f"{option} goes with `captiongen fetch {owners[0]}`, found `fetch {what or ''}`.")
+
+
+def _refuse_unknown_encoder(name: str | None) -> None:
+    if name is None:
+        return
+    import timm
+
+    if not timm.is_model(name):
+        similar = ", ".join(timm.list_models(f"{name[:4]}*")[:6]) or "resnet18, convnext_nano, ..."
+        raise UsageError(f"Expected the name of a timm model as --encoder, found {name!r}. Some: {similar}")
+
+
+def _is_configured(layout: Layout, changes: Mapping[str, object]) -> bool:
+    """Whether params.yaml stands for this folder of one's own already."""
+    try:
+        params = load_params(layout.params).ingest
+    except ParamsError:
+        return False
+    found = {"ingest.source": params.source, "ingest.path": params.path, "ingest.name": params.name}
+    return bool(changes) and found.items() <= changes.items()
 
 
 def _own_folder(what: str) -> Path:

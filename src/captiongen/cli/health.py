@@ -131,7 +131,13 @@ def _encoder_weights(layout: Layout, params: Params, *, ask_hub: bool) -> Check:
     if encoder.weights == "none":
         return Check("encoder weights", "ok", "none needed: trained from random ones")
     if encoder.weights == "hub":
-        return _hub(encoder.name) if ask_hub else Check("encoder weights", "ok", "the first training fetches them")
+        if ask_hub:
+            return _hub(encoder.name)
+        found = f"of {encoder.name}: fetched from the hub by the first training, and not looked for now"
+        remedy = (
+            "`captiongen doctor --online` checks the hub; offline: `captiongen use ... --encoder MODEL --weights FILE`"
+        )
+        return Check("encoder weights", "optional", found, remedy)
     path = layout.root / encoder.weights
     if not path.is_file():
         remedy = "put the safetensors file there, or correct train.encoder.weights in params.yaml"
@@ -149,7 +155,7 @@ def _hub(name: str) -> Check:
     try:
         requests.head(url, timeout=10, allow_redirects=True).raise_for_status()
     except requests.RequestException as error:
-        remedy = "put a safetensors file beside the data and name its path in train.encoder.weights"
+        remedy = "bring a safetensors file: `captiongen use ... --encoder MODEL --weights FILE`"
         return Check("encoder weights", "missing", f"the model hub does not give {name}: {error}", remedy)
     return Check("encoder weights", "ok", f"the model hub has {name}")
 

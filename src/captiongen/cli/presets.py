@@ -14,10 +14,11 @@ from captiongen.params import load_params, parse_params
 PRESETS = ("scenes", "flickr8k")
 
 
-def write_params(path: Path, preset: str, changes: Mapping[str, object]) -> list[str]:
+def write_params(path: Path, preset: str, changes: Mapping[str, object], *, keeps_settings: bool = False) -> list[str]:
     """Writes a preset to `path`, with `changes` by dotted key ("train.encoder.name") on top.
 
-    Without changes the file is the preset, byte for byte.
+    Without changes the file is the preset, byte for byte. With `keeps_settings` the changes are made in the file as it
+    stands, and the preset is not used.
 
     Returns:
         A line for each setting whose effective value differs from what it was before.
@@ -25,8 +26,13 @@ def write_params(path: Path, preset: str, changes: Mapping[str, object]) -> list
     Raises:
         ParamsError: the changes do not give valid params; then the file is left as it is.
     """
-    text = _changed((resources.files("captiongen") / "presets" / f"{preset}.yaml").read_text("utf-8"), changes)
-    after = _flat(parse_params(yaml.safe_load(text), origin=f"preset {preset}").model_dump(by_alias=True))
+    former = path if keeps_settings else resources.files("captiongen") / "presets" / f"{preset}.yaml"
+    text = _changed(former.read_text("utf-8"), changes)
+    after = _flat(
+        parse_params(yaml.safe_load(text), origin=f"{path if keeps_settings else f'preset {preset}'}").model_dump(
+            by_alias=True
+        )
+    )
     try:
         before = _flat(load_params(path).model_dump(by_alias=True))
     except ParamsError:

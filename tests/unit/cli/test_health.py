@@ -52,6 +52,15 @@ def test_absent_encoder_weights_are_missing(layout: Layout):
     assert "weights/encoder.safetensors" in check.found
 
 
+def test_weights_that_the_hub_has_to_give_are_not_called_ok(layout: Layout):
+    """What the first training will fetch is told so, with the command that checks and the way around."""
+    layout.params.write_text(layout.params.read_text().replace("weights: none", "weights: hub"))
+    check = _states(layout)["encoder weights"]
+    assert check.state == "optional"
+    assert "first training" in check.found
+    assert "--online" in check.remedy
+
+
 def test_encoder_weights_of_another_hash_are_missing(layout: Layout):
     """A file whose sha256 differs from `weights_sha256` is named with the hash it has; the right file is ok."""
     (layout.root / "encoder.safetensors").write_bytes(b"weights")
