@@ -13,12 +13,12 @@ import typer
 
 from captiongen.cli.analysis_steps import ModelAnalysis, analyse_model
 from captiongen.cli.app import run
-from captiongen.cli.environment import apply_defaults
+from captiongen.cli.environment import prepare_prefect
 from captiongen.cli.layout import Layout
 from captiongen.metrics.report import format_report
 from captiongen.params import load_params
 
-apply_defaults(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
+prepare_prefect(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
 
 from prefect import flow, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402

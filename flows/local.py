@@ -18,7 +18,7 @@ import typer
 
 from captiongen.adapters.readiness import is_ready_in_time
 from captiongen.cli.app import run
-from captiongen.cli.environment import apply_defaults
+from captiongen.cli.environment import prepare_prefect
 from captiongen.errors import ServiceError
 
 POOL = "captiongen"
@@ -61,7 +61,7 @@ def main(
     project: Annotated[Path, typer.Option(help="Folder of prefect.yaml.")] = Path(),
 ) -> None:
     """Runs Prefect's server and a worker, with the deployments of prefect.yaml applied, until Ctrl-C."""
-    apply_defaults(project)
+    prepare_prefect(project)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with prefect_server(port) as url:
         deploy(project, url)

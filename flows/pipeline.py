@@ -15,9 +15,9 @@ import typer
 
 from captiongen.adapters.dvc_pipeline import DvcPipeline, StageRun
 from captiongen.cli.app import run
-from captiongen.cli.environment import apply_defaults
+from captiongen.cli.environment import prepare_prefect
 
-apply_defaults(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
+prepare_prefect(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
 
 from prefect import flow, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact  # noqa: E402

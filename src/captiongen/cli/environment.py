@@ -55,3 +55,13 @@ def apply_defaults(root: Path | None = None) -> None:
     fonts = logging.getLogger("matplotlib.font_manager")
     if fonts.level == logging.NOTSET:
         fonts.setLevel(logging.ERROR)
+
+
+def prepare_prefect(root: Path) -> None:
+    """As `apply_defaults`, before Prefect is imported; also makes its home.
+
+    Prefect makes that folder itself, but not the one above it: in a fresh clone its own server would not start, and say
+    after two minutes of waiting that it timed out.
+    """
+    apply_defaults(root)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)

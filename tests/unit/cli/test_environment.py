@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from captiongen.cli.environment import apply_defaults, defaults
+from captiongen.cli.environment import apply_defaults, defaults, prepare_prefect
 
 
 @pytest.fixture
@@ -68,3 +68,10 @@ def test_plots_say_nothing_of_fonts_that_a_machine_lacks(clean_environment, capl
     from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 
     assert MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.get() is False
+
+
+def test_prefect_finds_its_home_in_a_fresh_clone(clean_environment, tmp_path: Path):
+    """The folder is there before Prefect looks, parents and all."""
+    prepare_prefect(tmp_path)
+    assert Path(os.environ["PREFECT_HOME"]) == tmp_path / ".captiongen" / "prefect"
+    assert Path(os.environ["PREFECT_HOME"]).is_dir()
