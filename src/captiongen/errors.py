@@ -120,5 +120,5 @@ class StorageError(CaptionGenError):
     exit_code = 8
 
 
-class Abandoned(CaptionGenError):
+class Abandoned(CaptionGenError):  # noqa: N818 - reads as what happened
     """Nobody waits for these captions any more, so they were not finished."""

@@ -68,6 +68,8 @@ def _changed(text: str, changes: Mapping[str, object]) -> str:
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value):
+        value = {str(number): entry for number, entry in enumerate(value, start=1)}
     if not isinstance(value, dict):
         return {prefix: value}
     inner = {f"{prefix}.{key}" if prefix else str(key): item for key, item in value.items()}
