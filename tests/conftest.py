@@ -43,8 +43,13 @@ apply_defaults(_STATE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests on one worker, and a folder's where its files share a server or a project."""
+    """Keeps a file's tests on one worker, and a folder's where its files share a server or a project.
+
+    Slow tests get half an hour each instead of five minutes: what they wait for is not stuck.
+    """
     for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1800))
         folder = item.path.parent
         shares = folder.name in ("e2e", "serving") and "unit" not in folder.parts
         item.add_marker(pytest.mark.xdist_group(str(folder if shares else item.path)))
