@@ -48,14 +48,21 @@ def test_the_shell_gets_the_same_list(clean_environment, tmp_path: Path):
     assert shell["MLFLOW_TRACKING_URI"] == f"sqlite:///{folder / '.captiongen' / 'mlflow.db'}"
 
 
-def test_a_plain_bentoml_serve_listens_on_this_machine_only(clean_environment):
+def test_a_plain_bentoml_serve_listens_on_this_machine_only():
     """BentoML's own default is every network that the machine is in; its `serve` takes ours from the environment."""
-    from bentoml_cli.cli import create_bentoml_cli
+    # In a process of its own: BentoML's command line cannot be built where a service was loaded before.
+    script = """
+import click
+from bentoml_cli.cli import create_bentoml_cli
+from captiongen.cli.environment import apply_defaults
 
-    apply_defaults()
-    serve = create_bentoml_cli().commands["serve"]
-    with serve.make_context("serve", ["captiongen:latest"], resilient_parsing=True) as context:
-        assert context.params["host"] == "127.0.0.1"
+apply_defaults()
+serve = create_bentoml_cli().commands["serve"]
+print(next(option for option in serve.params if option.name == "host").resolve_envvar_value(click.Context(serve)))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "BENTOML_HOST"}
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "127.0.0.1"
 
 
 def test_plots_say_nothing_of_fonts_that_a_machine_lacks(clean_environment, caplog: pytest.LogCaptureFixture):
