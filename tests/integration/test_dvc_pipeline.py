@@ -147,8 +147,12 @@ def test_a_killed_dvc_takes_its_stage_with_it(folder: Path):
     assert not killed[0].is_running()
 
 
-def test_a_stage_of_ours_ends_with_a_plain_dvc_that_is_killed(folder: Path):
-    """Kill -9 of a `dvc repro` that a person typed takes the stage's command with it."""
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+def test_a_stage_of_ours_ends_with_a_plain_dvc_that_is_killed(folder: Path, shell: str):
+    """Kill -9 of a `dvc repro` that a person typed takes the stage's command with it, whichever shell stands between.
+
+    Bash becomes the command; Debian's sh, which DVC takes where SHELL is not set, stays and waits for it.
+    """
     (folder / "stage.py").write_text(
         "import os, time, pathlib\n"
         "from captiongen.cli.parent_process import end_with_dvc\n"
@@ -157,7 +161,12 @@ def test_a_stage_of_ours_ends_with_a_plain_dvc_that_is_killed(folder: Path):
         "time.sleep(300)\n"
     )
     (folder / "dvc.yaml").write_text(STAGES.replace("cat data/raw.txt", f"{sys.executable} stage.py #"))
-    dvc = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, stdout=subprocess.DEVNULL)
+    dvc = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=folder,
+        env={**os.environ, "SHELL": shell},
+        stdout=subprocess.DEVNULL,
+    )
     stage = wait_for_process(folder / "pid")
     dvc.kill()
     dvc.wait()
