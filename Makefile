@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3# which Python makes the environment: PYTHON=python3.12
-PORT ?= 3000# of `make serve` and `make ui`
+PORT ?= 3000# of `make serve`, `make serve-starter` and `make ui`
 MLFLOW_PORT ?= 5000# of `make mlflow`
 PREFECT_PORT ?= 4200# of `make prefect`
 
@@ -21,10 +21,10 @@ define need_port
 	  echo "error: port $(1) is taken. Stop what listens there, or choose another: make $@ $(2)=$$(($(1) + 1))" >&2; exit 1; fi
 endef
 
-.PHONY: help venv run test test-slow check format serve ui mlflow prefect doctor clean clean-all pins
+.PHONY: help venv run test test-slow check format serve serve-starter ui mlflow prefect doctor clean clean-all pins
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; awk -F '#' '/^[A-Z_]+ \?= / {split($$1, a, " [?]= "); printf "  %s=%s %s\n", a[1], a[2], $$2}' $(MAKEFILE_LIST)
 
 venv: ## make the environment, or do nothing where it stands
@@ -53,6 +53,9 @@ format: venv ## format the code and mend what lint can mend
 
 serve: venv ## serve the released captioner on 127.0.0.1
 	@$(BIN)/captiongen serve --port $(PORT)
+
+serve-starter: venv ## serve the captioner that comes with the repository, with no training
+	@$(BIN)/captiongen serve starter --port $(PORT)
 
 ui: venv ## serve the released captioner and open its web page
 	@$(BIN)/captiongen serve --port $(PORT) --open

@@ -37,14 +37,7 @@ def write_evaluation(
         split_hash: its identity.
         out_folder: receives the two files.
     """
-    report = score_captions(
-        {row.image_id: row.hypotheses[0].caption for row in captions},
-        {row.image_id: row.references for row in captions},
-        decoding=manifest.decode.describe(),
-        split_hash=split_hash,
-        num_resamples=params.num_resamples,
-        seed=params.seed,
-    )
+    report = score_split(captions, manifest, params, split_hash=split_hash)
     facts = {
         "model_sha256": manifest.weights_sha256,
         "split": split,
@@ -54,3 +47,17 @@ def write_evaluation(
     write_captions(out_folder / "captions.parquet", captions, facts=facts)
     write_report(out_folder / "metrics.json", report)
     return Evaluation(captions, report)
+
+
+def score_split(
+    captions: tuple[CaptionedImage, ...], manifest: CaptionerManifest, params: EvaluateParams, *, split_hash: str
+) -> MetricsReport:
+    """Scores captions that a model wrote for a split; arguments as of `write_evaluation`."""
+    return score_captions(
+        {row.image_id: row.hypotheses[0].caption for row in captions},
+        {row.image_id: row.references for row in captions},
+        decoding=manifest.decode.describe(),
+        split_hash=split_hash,
+        num_resamples=params.num_resamples,
+        seed=params.seed,
+    )

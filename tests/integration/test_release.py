@@ -8,18 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from released import Writer, make_model, make_project, right, wrong
 from repositories import commit
+from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from captiongen.adapters.lineage import find_broken_data, read_lineage
 from captiongen.adapters.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, RegisteredVersion, download_model
 from captiongen.cli import release_steps as steps
+from captiongen.cli import starter_commands
+from captiongen.cli.app import app
 from captiongen.cli.layout import Layout
 from captiongen.cli.lineage_walk import walk
 from captiongen.cli.release_gate import Verdict
+from captiongen.cli.starter_commands import NAME
 from captiongen.errors import ReleaseRefused, ServiceError
 from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine
+from captiongen.model.release import read_release
 from captiongen.params import Params
 
 
@@ -263,3 +270,34 @@ def changed(path: Path, more: str) -> Iterator[None]:
         yield
     finally:
         path.write_text(text)
+
+
+def test_the_champion_becomes_the_starter_and_is_known_again(made: Project, monkeypatch: pytest.MonkeyPatch):
+    """Half precision halves the file; release, card and lineage are of the stored bytes and name their origin."""
+    monkeypatch.chdir(made.layout.root)
+    champion = made.champion()
+    run = CliRunner().invoke(app, ["make-starter"], catch_exceptions=False)
+    assert run.exit_code == 0
+    folder = made.layout.starter
+    release = read_release(folder)
+    full = download_model(champion.uri, project=made.layout.root) / "model.safetensors"
+    assert (folder / "model.safetensors").stat().st_size < 0.55 * full.stat().st_size
+    assert {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()} <= {torch.float16, torch.int64}
+    card = (folder / "README.md").read_text()
+    assert champion.uri in card
+    assert release.lineage.model_sha256 in card
+    assert replace(release.lineage, model_sha256=champion.lineage.model_sha256) == champion.lineage
+    facts = {"name": NAME, "version": release.version, "bento": "starter", "run_id": release.lineage.run_id}
+    answer = json.dumps({"model": facts | {"data_hash": release.lineage.data_hash}})
+    assert "starter           ok" in "\n".join(walk(made.layout, made.params, answer=answer))
+
+
+def test_a_champion_that_is_too_large_leaves_the_starter_as_it_was(made: Project, monkeypatch: pytest.MonkeyPatch):
+    """The repository carries it for ever: above the limit it is refused, with both sizes."""
+    monkeypatch.chdir(made.layout.root)
+    made.layout.starter.mkdir(exist_ok=True)
+    (made.layout.starter / "mark").write_text("old")
+    monkeypatch.setattr(starter_commands, "MAX_BYTES", 10_000)
+    run = CliRunner().invoke(app, ["make-starter"])
+    assert "0 MB at most in half precision, found 0." in str(run.exception)
+    assert (made.layout.starter / "mark").read_text() == "old"

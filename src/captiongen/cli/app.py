@@ -14,6 +14,7 @@ from captiongen.cli import (
     serve_commands,
     setup_commands,
     stage_commands,
+    starter_commands,
 )
 from captiongen.cli.environment import apply_defaults
 from captiongen.cli.storage import storage_error
@@ -35,6 +36,7 @@ for family in (
     caption_commands,
     score_commands,
     release_commands,
+    starter_commands,
     serve_commands,
     setup_commands,
 ):

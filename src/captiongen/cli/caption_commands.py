@@ -45,7 +45,10 @@ def caption(
     from captiongen.inference import CaptionEngine
 
     paths = _pictures(images)
-    engine = CaptionEngine.load(_folder(model))
+    folder = _folder(model)
+    engine = CaptionEngine.load(folder)
+    if model is None:
+        _say_which(folder, engine.manifest.dataset)
     _need_hypotheses(engine, alternatives)
     num_unreadable = 0
     for start in range(0, len(paths), _BATCH_SIZE):
@@ -87,6 +90,12 @@ def show(
     if manifest.weights_sha256 != read_facts(layout.evaluation / "captions.parquet").get("model_sha256"):
         typer.echo("note        The metrics below are of the model in models/captioner, which is another one.")
     typer.echo("\n" + format_report(read_report(layout.evaluation / "metrics.json")))
+
+
+def _say_which(folder: Path, dataset: str) -> None:
+    """Names a model that nobody named, on standard error."""
+    hint = "; `--model starter` knows photographs" if dataset == "scenes" else ""
+    typer.echo(f"captions by {_name(folder, None)}, trained on {dataset}{hint}", err=True)
 
 
 def _name(folder: Path, uri: str | None) -> str:

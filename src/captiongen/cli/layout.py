@@ -46,6 +46,11 @@ class Layout:
         return self.root / "models" / "captioner"
 
     @property
+    def starter(self) -> Path:
+        """The captioner that comes with the repository: as `model`, with release.json and its card README.md."""
+        return self.root / "models" / "starter"
+
+    @property
     def training(self) -> Path:
         """Curves of the training: curves.csv, train.json."""
         return self.root / "reports" / "training"

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from captiongen.adapters.git_state import has_commit
 from captiongen.adapters.lineage import find_broken_data, format_lineage
 from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import starter_folder
 from captiongen.cli.release_steps import BENTO_TAG, GATE_TAG
+from captiongen.cli.starter_commands import NAME as STARTER_NAME
 from captiongen.errors import CheckpointError, GateError, ServiceError, UsageError
 from captiongen.params import Params
+from captiongen.types import Lineage
 
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_registry import ModelRegistry, RegisteredVersion
@@ -43,12 +46,15 @@ def walk(layout: Layout, params: Params, *, uri: str | None = None, answer: str 
     if uri is not None and answer is not None:
         raise UsageError("Start from a model or from an answer, not from both.")
     card = None if answer is None else _model_card(answer)
+    if card is not None and card["name"] == STARTER_NAME:
+        yield from _walk_starter(card, layout)
+        return
     if card is not None:
         uri = f"models:/{card['name']}/{card['version']}"
     version = find_version(uri or f"models:/{params.release.model_name}@champion", project=layout.root)
     registry = ModelRegistry(layout.root, version.name)
     if card is not None:
-        yield _check_answer(card, version)
+        yield _check_answer(card, version.lineage)
     yield _check_bento(card, version, layout)
     yield f"registry version  ok  {version.name} version {version.version}"
     yield _check_weights(registry, version)
@@ -84,11 +90,26 @@ def _model_card(answer: str) -> dict[str, Any]:
     return card
 
 
-def _check_answer(card: dict[str, Any], version: "RegisteredVersion") -> str:
-    lineage = version.lineage
+def _walk_starter(card: dict[str, Any], layout: Layout) -> Iterator[str]:
+    """The starter was registered elsewhere: what the repository knows of it lies beside its weights."""
+    from captiongen.model.release import read_release
+
+    try:
+        release = read_release(starter_folder(layout.root))
+    except (UsageError, CheckpointError) as error:
+        _broken("starter", str(error))
+    if card["version"] != release.version:
+        _broken("starter", f"the answer is of version {card['version']}, {layout.starter} is {release.version}")
+    yield _check_answer(card, release.lineage)
+    yield f"starter           ok  sha256 {release.lineage.model_sha256}"
+    yield ""
+    yield format_lineage(release.lineage)
+
+
+def _check_answer(card: dict[str, Any], lineage: Lineage) -> str:
     for name in ("run_id", "git_sha", "dataset", "data_hash"):
         if name in card and card[name] != getattr(lineage, name):
-            _broken("served answer", f"it names {name} {card[name]}, the registry has {getattr(lineage, name)}")
+            _broken("served answer", f"it names {name} {card[name]}, its version has {getattr(lineage, name)}")
     return f"served answer     ok  {card['name']} version {card['version']} of {card['bento']}"
 
 

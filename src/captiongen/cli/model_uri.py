@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from captiongen.cli.layout import Layout
 from captiongen.errors import ServiceError, UsageError
 
 HELP = (
-    "models:/NAME@ALIAS or models:/NAME/VERSION (registry), bento:TAG (packaged), or a captioner folder. "
-    "By default the Bento that was released last, else models/captioner."
+    "models:/NAME@ALIAS or models:/NAME/VERSION (registry), bento:TAG (packaged), `starter` (comes with the "
+    "repository), or a captioner folder. By default the Bento that was released last, else models/captioner, else the "
+    "starter."
 )
+STARTER = "starter"
 
 
 def model_folder(uri: str | None, *, project: Path, model_name: str) -> Path:
@@ -27,6 +30,8 @@ def model_folder(uri: str | None, *, project: Path, model_name: str) -> Path:
 
     if uri is None:
         return _default(project, model_name)
+    if uri == STARTER:
+        return starter_folder(project)
     if uri.startswith("bento:"):
         return bento_model_folder(uri.removeprefix("bento:"), project=project)
     return download_model(uri, project=project)
@@ -38,10 +43,23 @@ def _default(project: Path, model_name: str) -> Path:
     try:
         return bento_model_folder(f"{model_name.lower()}:latest", project=project)
     except ServiceError:
-        trained = project / "models" / "captioner"
-        if (trained / "manifest.json").is_file():
-            return trained
+        layout = Layout(project)
+        for folder in (layout.model, layout.starter):
+            if (folder / "manifest.json").is_file():
+                return folder
         raise UsageError(
-            "Expected a model, found neither a Bento nor models/captioner. Run `make run`, or `dvc repro`, or name one "
-            "with --model."
+            "Expected a model, found no Bento, no models/captioner and no models/starter. Restore the latter with "
+            "`git checkout models/starter`, run `make run` or `dvc repro`, or name one with --model."
         ) from None
+
+
+def starter_folder(project: Path) -> Path:
+    """Returns the folder of the captioner that comes with the repository.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    folder = Layout(project).starter
+    if not (folder / "manifest.json").is_file():
+        raise UsageError(f"Expected the starter in {folder}, found none. `git checkout {folder}` restores it.")
+    return folder

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import STARTER
 from captiongen.cli.parent_process import sigterm_with_parent
+from captiongen.cli.starter_commands import starter_bento
 from captiongen.errors import ServiceError, UsageError
 from captiongen.params import load_params
 
@@ -21,9 +23,15 @@ _START_SECONDS, _STOP_SECONDS = 120.0, 20.0
 _DRAIN_SECONDS = 30  # what a request may take at most, and some more
 
 
-@app.command(rich_help_panel="Models and captions", epilog="Example: `captiongen serve --port 3001 --open`")
+@app.command(
+    rich_help_panel="Models and captions",
+    epilog="Examples: `captiongen serve --port 3001 --open` · `captiongen serve starter`",
+)
 def serve(
-    tag: Annotated[str | None, typer.Argument(help="The Bento; by default the one that was released last.")] = None,
+    tag: Annotated[
+        str | None,
+        typer.Argument(help="The Bento, or `starter`; by default the Bento that was released last."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
     is_opened: Annotated[bool, typer.Option("--open", help="Open the web page when the service is ready.")] = False,
 ) -> None:
@@ -31,8 +39,11 @@ def serve(
 
     Runs until Ctrl-C. What is in flight then is still answered.
     """
-    found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
     _need_port(port)
+    if tag == STARTER:
+        found = starter_bento(Layout())
+    else:
+        found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
     url = f"http://127.0.0.1:{port}"
     typer.echo(f"{found} at {url}")
     typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
@@ -58,7 +69,8 @@ def _find_bento(tag: str) -> str:
     except BentoMLException:
         raise UsageError(
             f"Expected the Bento {tag} in {os.environ['BENTOML_HOME']}, found none. Nothing has been released here "
-            "yet under that name: run `make run`, or `dvc repro` and `captiongen release`."
+            "yet under that name: run `make run`, or `dvc repro` and `captiongen release`. `captiongen serve starter` "
+            "serves the captioner that comes with the repository."
         ) from None
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from captiongen.errors import CheckpointError
 from captiongen.files import atomic_folder, sha256_of_file
@@ -73,28 +75,57 @@ class LoadedCaptioner:
 def save_captioner(
     folder: Path, captioner: Captioner, tokenizer: CaptionTokenizer, facts: Mapping[str, object]
 ) -> CaptionerManifest:
-    """Writes a captioner folder atomically and returns its manifest.
+    """Writes a captioner folder atomically, in the place of an existing one; otherwise as `write_captioner`."""
+    with atomic_folder(folder) as part:
+        return write_captioner(part, captioner, tokenizer, facts)
+
+
+def write_captioner(
+    folder: Path,
+    captioner: Captioner,
+    tokenizer: CaptionTokenizer,
+    facts: Mapping[str, object],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> CaptionerManifest:
+    """Writes the three files of a captioner and returns its manifest.
 
     Args:
-        folder: replaced when it exists.
-        captioner: weights are stored in their own precision.
+        folder: an existing folder.
+        captioner: whose weights are stored.
         tokenizer: stored beside them.
         facts: all manifest fields but the hashes and the vocabulary size.
+        dtype: what floating-point weights are stored as; they are loaded as float32 all the same.
+
+    Raises:
+        CheckpointError: a weight is too large for `dtype`.
     """
-    with atomic_folder(folder) as part:
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in captioner.state_dict().items()}
-        save_file(state, part / WEIGHTS_FILE)
-        tokenizer.save(part / TOKENIZER_FILE)
-        manifest = CaptionerManifest.model_validate(
-            {
-                **facts,
-                "vocabulary_size": tokenizer.vocabulary_size,
-                "weights_sha256": sha256_of_file(part / WEIGHTS_FILE),
-                "tokenizer_sha256": sha256_of_file(part / TOKENIZER_FILE),
-            }
-        )
-        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    state = {name: _stored(name, tensor, dtype) for name, tensor in captioner.state_dict().items()}
+    save_file(state, folder / WEIGHTS_FILE)
+    tokenizer.save(folder / TOKENIZER_FILE)
+    manifest = CaptionerManifest.model_validate(
+        {
+            **facts,
+            "vocabulary_size": tokenizer.vocabulary_size,
+            "weights_sha256": sha256_of_file(folder / WEIGHTS_FILE),
+            "tokenizer_sha256": sha256_of_file(folder / TOKENIZER_FILE),
+        }
+    )
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.to(dtype)
+    if not torch.equal(stored.isfinite(), tensor.isfinite()):
+        raise CheckpointError(
+            f"{name} holds {float(tensor.abs().max()):.3g}, more than {dtype} can store "
+            f"({torch.finfo(dtype).max:.3g}). Train with a weight decay, or store the captioner as torch.float32."
+        )
+    return stored
 
 
 def read_manifest(folder: Path) -> CaptionerManifest:
