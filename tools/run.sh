@@ -28,6 +28,7 @@ cat <<END
 done in $(clock). Next:
   make ui         the web page: drop a picture, see its caption and where the model looked
   make serve      the same service for programs
+  captiongen caption photo.jpg --model starter    a photograph, with the captioner that comes with the repository
   make mlflow     runs, metrics, and the registry with its champion
   reports/        data card, data contract, training curves, evaluation, worst captions
 END
