@@ -103,7 +103,9 @@ class EncoderParams(_Section):
     """The image encoder: any timm model that yields a feature map."""
 
     name: str  # as timm.list_models() has it; the hub tag may follow a dot
-    weights: str = "none"  # none: random; hub: timm's pretrained weights; else the path of a safetensors file
+    weights: str = (
+        "none"  # none: random; hub: timm's pretrained weights; else a safetensors file, timm's or a captioner's
+    )
     weights_sha256: str | None = None  # of that file, checked at load; without one for `none` and `hub`
     drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
@@ -166,12 +168,31 @@ class PhaseParams(_Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
 
 
+class CaptionerParams(_Section):
+    """A trained captioner, by place and content."""
+
+    path: str  # a captioner folder
+    weights_sha256: str  # as its manifest has it; a change makes the stage stale
+
+
+class StartParams(CaptionerParams):
+    """A captioner whose weights the first phase begins with, instead of random ones."""
+
+
+class TeacherParams(CaptionerParams):
+    """A captioner whose words are learned beside the human ones; its tokenizer must be that of the data."""
+
+    weight: Fraction = 0.5  # of the teacher's words in the loss; the human captions have the rest
+    temperature: Positive = 2.0  # above 1 the teacher's less likely words count for more
+
+
 class FrozenPhase(PhaseParams):
     """Cross-entropy on the features of an encoder that stays as it is; they are computed once and kept."""
 
     kind: Literal["frozen"]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     mirror: bool = False  # also the features of the mirrored pictures, left and right swapped in the captions
+    teacher: TeacherParams | None = None
 
 
 class FinetunedPhase(PhaseParams):
@@ -182,6 +203,7 @@ class FinetunedPhase(PhaseParams):
     augmentation: AugmentationParams = AugmentationParams()
     encoder_learning_rate_factor: Positive = 1.0  # of the decoder's rate
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # each earlier block of the encoder moves slower by this
+    teacher: TeacherParams | None = None
 
 
 class SelfCriticalPhase(PhaseParams):
@@ -222,13 +244,6 @@ class SelectionParams(_Section):
     every_num_epochs: Count = 1
     patience: Count = 3  # evaluations without a better one before a phase stops
     max_images: Count | None = None  # of the dev split; None: all
-
-
-class StartParams(_Section):
-    """A captioner whose weights the first phase begins with, instead of random ones."""
-
-    path: str  # a captioner folder
-    weights_sha256: str  # as its manifest has it; a change makes the stage stale
 
 
 class TrainParams(_Section):

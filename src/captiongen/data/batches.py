@@ -19,6 +19,27 @@ from captiongen.text.tokenizer import CaptionTokenizer
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureMaps:
+    """What a frozen encoder makes of pictures, by position.
+
+    Attributes:
+        plain: (images, C, G, G).
+        mirrored: the same of the mirrored pictures, None where they are not learned from.
+    """
+
+    plain: npt.NDArray[Any]
+    mirrored: npt.NDArray[Any] | None = None
+
+    def pick(self, positions: Sequence[int], is_mirrored: Sequence[bool]) -> Tensor:
+        """(B, C, G, G) features of these images, of the mirrored picture where `is_mirrored` says so."""
+        picked = np.ascontiguousarray(self.plain[positions])
+        if self.mirrored is not None:
+            chosen = np.asarray(is_mirrored)
+            picked[chosen] = self.mirrored[np.asarray(positions)[chosen]]
+        return torch.from_numpy(picked)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Images (or their features) and captions, by position.
 
@@ -48,12 +69,14 @@ class Batch:
         inputs: (B, 3, S, S) uint8 pictures, or (B, C, G, G) features.
         tokens: (B, K, T) int64, padded; the model reads [..., :-1] and predicts [..., 1:].
         is_features: what `inputs` are.
+        is_mirrored: which of the images are mirrored.
     """
 
     positions: Sequence[int]
     inputs: Tensor
     tokens: Tensor
     is_features: bool
+    is_mirrored: Sequence[bool]
 
     def to(self, device: torch.device) -> "Batch":
         """Returns the batch with its tensors on a device."""
@@ -95,7 +118,9 @@ def epoch_batches(
         # Sorted positions read the memory map front to back; the order inside a batch does not matter.
         positions = sorted(order[start : start + batch_size])
         if augment is None:
-            inputs, is_mirrored = _features(data, positions, generator)
+            maps = FeatureMaps(data.entries, data.mirrored_entries)
+            is_mirrored = [False] * len(positions) if maps.mirrored is None else _toss(len(positions), generator)
+            inputs = maps.pick(positions, is_mirrored)
         else:
             entries = torch.from_numpy(np.ascontiguousarray(data.entries[positions]))
             inputs, is_mirrored = augment(entries.permute(0, 3, 1, 2))
@@ -103,18 +128,11 @@ def epoch_batches(
             (data.mirrored_tokens if mirrored else data.tokens)[i]
             for i, mirrored in zip(positions, is_mirrored, strict=True)
         ]
-        yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features)
+        yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features, is_mirrored)
 
 
-def _features(data: TrainingSet, positions: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Sequence[bool]]:
-    """(B, C, G, G) features of the pictures as they are or, by a throw of the coin, mirrored; and which are."""
-    entries = np.ascontiguousarray(data.entries[positions])
-    if data.mirrored_entries is None:
-        return torch.from_numpy(entries), [False] * len(positions)
-    is_mirrored = torch.rand(len(positions), generator=generator) < 0.5
-    chosen = [position for position, mirrored in zip(positions, is_mirrored.tolist(), strict=True) if mirrored]
-    entries[is_mirrored.numpy()] = data.mirrored_entries[chosen]
-    return torch.from_numpy(entries), is_mirrored.tolist()
+def _toss(num_images: int, generator: torch.Generator) -> list[bool]:
+    return [value < 0.5 for value in torch.rand(num_images, generator=generator).tolist()]
 
 
 def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:

@@ -16,6 +16,9 @@ from captiongen.errors import EncoderError
 from captiongen.files import sha256_of_file
 from captiongen.params import EncoderParams
 
+#: What the encoder's tensors are called in a captioner's model.safetensors, before timm's own names.
+_IN_CAPTIONER = "encoder.backbone."
+
 
 class ImageEncoder(nn.Module):
     """Turns normalised images into a map of features.
@@ -129,7 +132,8 @@ def _load_weights(backbone: Any, params: EncoderParams) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{path} is no readable safetensors file: {error}") from error
-    _fit(backbone, state, params, path)
+    of_captioner = {k.removeprefix(_IN_CAPTIONER): v for k, v in state.items() if k.startswith(_IN_CAPTIONER)}
+    _fit(backbone, of_captioner or state, params, path)
 
 
 def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: Path) -> None:

@@ -61,14 +61,19 @@ def caption_loss(
     """
     total, num_targets = features.new_zeros((), dtype=torch.float32), int((tokens[..., 1:] != pad_id).sum())
     for logits, targets in predict_columns(captioner, features, tokens, pad_id=pad_id):
-        total = total + F.cross_entropy(
-            logits.flatten(0, 2).float(),
-            targets.flatten(),
-            ignore_index=pad_id,
-            label_smoothing=label_smoothing,
-            reduction="sum",
-        )
+        total = total + cross_entropy_sum(logits, targets, pad_id=pad_id, label_smoothing=label_smoothing)
     return total / max(1, num_targets)
+
+
+def cross_entropy_sum(logits: Tensor, targets: Tensor, *, pad_id: int, label_smoothing: float) -> Tensor:
+    """Cross-entropy in nats, summed over the tokens that are no padding, from (B, 1, T, V) and (B, 1, T)."""
+    return F.cross_entropy(
+        logits.flatten(0, 2).float(),
+        targets.flatten(),
+        ignore_index=pad_id,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
 
 
 def predict_columns(

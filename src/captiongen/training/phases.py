@@ -10,18 +10,30 @@ import shutil
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import torch
 
 import captiongen
-from captiongen.data.batches import TrainingSet, encode_captions
+from captiongen.data.batches import FeatureMaps, TrainingSet, encode_captions
 from captiongen.data.shards import ProcessedData
 from captiongen.errors import CheckpointError
 from captiongen.model.captioner import Captioner, build_captioner
-from captiongen.model.checkpoint import load_captioner
-from captiongen.params import FinetunedPhase, FrozenPhase, Phase, SelfCriticalPhase, TrainParams
+from captiongen.model.checkpoint import LoadedCaptioner, load_captioner
+from captiongen.model.encoder import ImageEncoder
+from captiongen.params import (
+    CaptionerParams,
+    FinetunedPhase,
+    FrozenPhase,
+    Phase,
+    SelfCriticalPhase,
+    TeacherParams,
+    TrainParams,
+)
 from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.distillation import WordDistillation
 from captiongen.training.inputs import load_features, load_pictures
 from captiongen.training.loop import Fitted, Start, Trainer
 from captiongen.training.objective import CrossEntropy, Objective
@@ -104,17 +116,7 @@ class PhasedTraining:
         )
         if start_from is None:
             return captioner
-        loaded = load_captioner(Path(start_from.path))
-        if (found := loaded.manifest.weights_sha256) != start_from.weights_sha256:
-            raise CheckpointError(
-                f"train.start_from: expected weights with sha256 {start_from.weights_sha256} in {start_from.path}, "
-                f"found {found}. Restore the folder, or write the new hash into params.yaml."
-            )
-        if loaded.tokenizer.to_json() != self._tokenizer.to_json():
-            raise CheckpointError(
-                f"train.start_from: {start_from.path} was trained with another tokenizer than these data have. "
-                "Give one that was trained on the same data with the same settings under preprocess.tokenizer."
-            )
+        loaded = self._load_trained(start_from, key="train.start_from")
         try:
             captioner.load_state_dict(loaded.captioner.state_dict())
         except RuntimeError as error:
@@ -123,6 +125,20 @@ class PhasedTraining:
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
         return captioner
+
+    def _load_trained(self, named: CaptionerParams, *, key: str) -> LoadedCaptioner:
+        loaded = load_captioner(Path(named.path))
+        if (found := loaded.manifest.weights_sha256) != named.weights_sha256:
+            raise CheckpointError(
+                f"{key}: expected weights with sha256 {named.weights_sha256} in {named.path}, found {found}. "
+                "Restore the folder, or write the new hash into params.yaml."
+            )
+        if loaded.tokenizer.to_json() != self._tokenizer.to_json():
+            raise CheckpointError(
+                f"{key}: {named.path} was trained with another tokenizer than these data have. "
+                "Give one that was trained on the same data with the same settings under preprocess.tokenizer."
+            )
+        return loaded
 
     def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:
         return Trainer(
@@ -148,26 +164,56 @@ class PhasedTraining:
                 max_tokens=self._params.decode.max_tokens,
                 seed=self._params.seed,
             )
-        return CrossEntropy(phase.label_smoothing)
+        if phase.teacher is None:
+            return CrossEntropy(phase.label_smoothing)
+        teacher = self._teacher(phase.teacher)
+        return WordDistillation(
+            teacher,
+            None if isinstance(phase, FinetunedPhase) else self._feature_maps(teacher.encoder, phase),
+            weight=phase.teacher.weight,
+            temperature=phase.teacher.temperature,
+            label_smoothing=phase.label_smoothing,
+        )
+
+    def _teacher(self, named: TeacherParams) -> Captioner:
+        loaded = self._load_trained(named, key="teacher")
+        if (found := loaded.manifest.preprocessing) != (expected := self._data.preprocessing):
+            raise CheckpointError(
+                f"teacher: {named.path} wants {found}, these data are {expected}. Give one that was trained on "
+                "pictures prepared like these, or change the section preprocess."
+            )
+        if (found_tokens := loaded.manifest.max_tokens) < self._params.decode.max_tokens:
+            raise CheckpointError(
+                f"teacher: {named.path} knows captions of {found_tokens} tokens, train.decode.max_tokens is "
+                f"{self._params.decode.max_tokens}. Lower it, or give another teacher."
+            )
+        return loaded.captioner.to(self._device)
 
     def _training_set(self, captioner: Captioner, phase: Phase) -> TrainingSet:
         data, max_tokens = self._data, self._params.decode.max_tokens
         references = data.references("train")
         captions = list(references.values())
-        encoder, is_features = captioner.encoder, not isinstance(phase, FinetunedPhase)
-        is_mirrored = isinstance(phase, FrozenPhase) and phase.mirror
+        is_features = not isinstance(phase, FinetunedPhase)
+        maps = self._feature_maps(captioner.encoder, phase) if is_features else None
         return TrainingSet(
             image_ids=list(references),
-            entries=load_features(data, "train", encoder, self._cache, device=self._device)
-            if is_features
-            else load_pictures(data, "train", self._cache),
+            entries=maps.plain if maps else load_pictures(data, "train", self._cache),
             tokens=encode_captions(captions, self._tokenizer, max_tokens=max_tokens),
             mirrored_tokens=encode_captions(captions, self._tokenizer, max_tokens=max_tokens, is_mirrored=True),
             is_features=is_features,
-            mirrored_entries=load_features(data, "train", encoder, self._cache, device=self._device, is_mirrored=True)
-            if is_mirrored
-            else None,
+            mirrored_entries=maps.mirrored if maps else None,
         )
+
+    def _feature_maps(self, encoder: ImageEncoder, phase: Phase) -> FeatureMaps:
+        """Features of the training pictures and, where the phase mirrors, of the mirrored ones."""
+
+        def load(*, is_mirrored: bool) -> npt.NDArray[Any]:
+            return load_features(
+                self._data, "train", encoder, self._cache, device=self._device, is_mirrored=is_mirrored
+            )
+
+        is_mirrored = isinstance(phase, FrozenPhase) and phase.mirror
+        return FeatureMaps(load(is_mirrored=False), load(is_mirrored=True) if is_mirrored else None)
 
     def _selector(self, captioner: Captioner, phase: Phase) -> DevSelector:
         data, is_features = self._data, not isinstance(phase, FinetunedPhase)

@@ -8,6 +8,7 @@ from captiongen.errors import EncoderError
 from captiongen.files import sha256_of_file
 from captiongen.model.encoder import build_encoder
 from captiongen.params import EncoderParams
+from tests.tiny import tiny_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,21 @@ def test_weights_from_a_file_are_the_file_s(weights_file):
     loaded = {name.removeprefix("backbone."): tensor for name, tensor in encoder.state_dict().items()}
     assert set(loaded) == {name for name in stored if not name.startswith("head.fc.")}
     assert all(torch.equal(stored[name], tensor) for name, tensor in loaded.items())
+
+
+def test_a_captioner_lends_its_encoder(tmp_path):
+    """`weights` may name a captioner's model.safetensors: every tensor of the encoder is the captioner's."""
+    path = tiny_model_folder(tmp_path / "captioner", seed=9) / "model.safetensors"
+    encoder = build_encoder(EncoderParams(name="test_convnext", weights=str(path), weights_sha256=sha256_of_file(path)))
+    stored = load_file(path)
+    assert all(torch.equal(stored[f"encoder.{name}"], tensor) for name, tensor in encoder.state_dict().items())
+
+
+def test_a_captioner_with_another_encoder_lends_none(tmp_path):
+    """The encoder of a captioner is held to the same fit as timm's own file."""
+    path = tiny_model_folder(tmp_path / "captioner") / "model.safetensors"
+    with pytest.raises(EncoderError, match="does not fit the encoder 'test_convnext2'"):
+        build_encoder(EncoderParams(name="test_convnext2", weights=str(path)))
 
 
 def test_a_file_of_another_model_is_refused(weights_file):

@@ -12,9 +12,10 @@ from filelock import FileLock
 from captiongen.data.shards import open_processed, write_index
 from captiongen.errors import CheckpointError, DataError, TrainingError
 from captiongen.inference import CaptionEngine
-from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TrainParams
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
+from captiongen.text.tokenizer import CaptionTokenizer
 from tests.tiny import tiny_encoder, tiny_processed
 
 
@@ -172,6 +173,57 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, me
     options = params("frozen", start_from=origin | {k: v for k, v in changes.items() if k != "width"})
     with pytest.raises(CheckpointError, match=message):
         run(options.model_copy(update=wide), data_folder, tmp_path / "after")
+
+
+def test_a_captioner_learns_from_a_captioner(tmp_path, data_folder, params):
+    """A smaller decoder learns from a larger one over the same encoder, whose features are computed once."""
+    before = run(params("frozen"), data_folder, tmp_path).manifest
+    kept = sorted((tmp_path / "state" / "cache").iterdir())
+    options = taught(params, tmp_path, before)
+    after = run(options, data_folder, tmp_path).manifest
+    assert after.decoder.width == 16
+    assert sorted((tmp_path / "state" / "cache").iterdir()) == kept
+    alone = options.model_copy(update={"phases": (options.phases[0].model_copy(update={"teacher": None}),)})
+    assert run(alone, data_folder, tmp_path / "alone").manifest.weights_sha256 != after.weights_sha256
+
+
+def test_a_teacher_may_have_another_encoder(tmp_path, data_folder, params):
+    """Where the teacher sees with other weights, its features are computed and kept beside the student's."""
+    before = run(params("finetuned"), data_folder, tmp_path).manifest
+    result = run(taught(params, tmp_path, before, mirror=True), data_folder, tmp_path / "after")
+    kept = [path.name.rsplit("-", 1)[0] for path in (tmp_path / "after" / "state" / "cache").iterdir()]
+    assert sorted(kept) == ["features-dev", *["features-train"] * 2, *["mirrored-features-train"] * 2]
+    assert len(result.trained.history) == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"weights_sha256": "f" * 64}, "teacher: expected weights with sha256 fff"),
+        ({"max_tokens": 20}, "knows captions of 12 tokens, train.decode.max_tokens is 20"),
+        ({"tokenizer": "another"}, "was trained with another tokenizer than these data have"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_refused(tmp_path, data_folder, damage, message, params):
+    """A teacher that is another one than named, or cannot read these captions, is an error that says so."""
+    before = run(params("frozen", num_epochs=1), data_folder, tmp_path / "before").manifest
+    options = taught(params, tmp_path / "before", before, **{k: v for k, v in damage.items() if k == "weights_sha256"})
+    if "max_tokens" in damage:
+        options = options.model_copy(update={"decode": options.decode.model_copy(update={"max_tokens": 20})})
+    if "tokenizer" in damage:
+        data_folder = tiny_processed(tmp_path / "processed")
+        CaptionTokenizer.train(["A ball ."], TokenizerParams(min_count=1)).save(data_folder / "tokenizer.json")
+    with pytest.raises(CheckpointError, match=message):
+        run(options, data_folder, tmp_path / "after")
+
+
+def taught(params, folder, manifest, **changes):
+    """Params of a smaller captioner that learns from the one in `folder`."""
+    teacher = {"path": str(folder / "captioner"), "weights_sha256": manifest.weights_sha256}
+    teacher |= {key: changes.pop(key) for key in list(changes) if key in teacher}
+    phase = {"kind": "frozen", "num_epochs": 2, "batch_size": 8, "teacher": teacher, **changes}
+    small = {"decoder": {"width": 16, "num_layers": 1, "num_heads": 2}, "phases": [phase]}
+    return TrainParams.model_validate(params("frozen").model_dump() | small)
 
 
 def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder, params):

@@ -32,7 +32,7 @@ def batch():
     num_images = len(REFERENCES)
     features = torch.randn(num_images, 64, 2, 2, generator=torch.Generator().manual_seed(1))
     tokens = encode_captions(list(REFERENCES.values()), tiny_tokenizer(), max_tokens=MAX_TOKENS)
-    return Batch(range(num_images), features, pad(tokens, tiny_tokenizer().pad_id), is_features=True)
+    return Batch(range(num_images), features, pad(tokens, tiny_tokenizer().pad_id), is_features=True, is_mirrored=[])
 
 
 def objective(num_samples=4):
@@ -69,7 +69,7 @@ def test_the_gradient_is_that_of_the_weighted_log_likelihood(monkeypatch):
     """It equals the gradient of the captions' log-probabilities, each times its lead over the mean of the others."""
     captioner, goal = tiny_captioner(dropout=0.0), objective(num_samples=2)
     tokenizer = tiny_tokenizer()
-    one = Batch([0], batch().inputs[:1], batch().tokens[:1], is_features=True)
+    one = Batch([0], batch().inputs[:1], batch().tokens[:1], is_features=True, is_mirrored=[])
     good, bad = (
         Decoded(tuple(tokenizer.encode(text)[1:]), (), 0.0, True)
         for text in (next(iter(REFERENCES.values()))[0], next(reversed(REFERENCES.values()))[1])
