@@ -103,9 +103,7 @@ class EncoderParams(_Section):
     """The image encoder: any timm model that yields a feature map."""
 
     name: str  # as timm.list_models() has it; the hub tag may follow a dot
-    weights: str = (
-        "none"  # none: random; hub: timm's pretrained weights; else a safetensors file, timm's or a captioner's
-    )
+    weights: str = "none"  # none: random; hub: timm's own; else a safetensors file, of timm or of a captioner
     weights_sha256: str | None = None  # of that file, checked at load; without one for `none` and `hub`
     drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
