@@ -17,8 +17,9 @@ from tqdm import tqdm
 from captiongen.data.images import prepare
 from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.decode.beam import beam_search
+from captiongen.decode.repetition import NoRepeatNgram
 from captiongen.decode.sample import greedy, sample
-from captiongen.decode.stepper import Decoded, SpecialTokens
+from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens
 from captiongen.errors import Abandoned, DataError, UsageError
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
@@ -53,6 +54,10 @@ class CachedNextToken:
         state = self._state.select(parents)
         logits, self._state, _ = self._decoder.advance(state, tokens[:, :, None])
         return caption_log_probabilities(logits, first_position=state.length)[:, :, -1]
+
+    def keep(self, images: Tensor) -> None:
+        """Drops what was kept for all images but these, (B',) places in the batch."""
+        self._state = self._state.keep(images)
 
 
 def caption_log_probabilities(logits: Tensor, *, first_position: int = 0) -> Tensor:
@@ -178,7 +183,9 @@ def search(
         raise UsageError(
             f"This captioner writes at most {decoder.max_tokens} tokens, max_tokens is {decode.max_tokens}. Lower it."
         )
-    next_token = CachedNextToken(decoder, features, is_wanted=is_wanted)
+    next_token: NextToken = CachedNextToken(decoder, features, is_wanted=is_wanted)
+    if decode.no_repeat_ngram:
+        next_token = NoRepeatNgram(next_token, decode.no_repeat_ngram)
     num_images, device = features.shape[0], features.device
     if decode.method == "beam":
         return beam_search(

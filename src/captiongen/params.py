@@ -223,6 +223,7 @@ class DecodeParams(_Section):
     length_penalty: Annotated[float, Field(ge=0.0, le=5.0)] = 0.6  # score = log p / length ** penalty
     max_tokens: Annotated[int, Field(ge=2, le=128)] = 24
     num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
     temperature: Positive = 1.0  # sample only
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only

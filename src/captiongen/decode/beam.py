@@ -1,8 +1,8 @@
 """Batched beam search over a next-token callable.
 
 The only beam search of the project. An image's search ends when `num_beams` hypotheses have ended, or at the length
-limit; an end token counts only when it is among the `num_beams` best continuations, as in fairseq, so that one beam
-is exactly the greedy search. Scores are length-normalised: log p / length ** penalty (Wu et al. 2016, arXiv
+limit, and the image leaves the batch; an end token counts only when it is among the `num_beams` best continuations, as
+in fairseq, so that one beam is exactly the greedy search. Scores are length-normalised: log p / length ** penalty (Wu et al. 2016, arXiv
 1609.08144, with length for their (5 + length) / 6).
 
 Shapes: B images, K beams, V vocabulary, T tokens so far.
@@ -11,7 +11,7 @@ Shapes: B images, K beams, V vocabulary, T tokens so far.
 import torch
 from torch import Tensor
 
-from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens, first_tokens, length_normalised
+from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens, first_tokens, length_normalised, select_rows
 
 
 def beam_search(
@@ -42,6 +42,7 @@ def beam_search(
     """
     device = device or torch.device("cpu")
     ended: list[list[Decoded]] = [[] for _ in range(num_images)]
+    going = list(range(num_images))  # the image at each place of the batch
     tokens, parents = first_tokens(num_images, special, device)
     totals = torch.zeros(num_images, 1, device=device)  # (B, K) log-probability of each row
     history = torch.empty(num_images, 1, 0, dtype=torch.long, device=device)  # (B, K, T)
@@ -53,32 +54,37 @@ def beam_search(
         num_kept = min(2 * num_beams, step.shape[1] * vocabulary_size)
         best, flat = (totals[:, :, None] + step).flatten(1).topk(num_kept)  # (B, 2K): half of them may be ends
         parents, tokens = flat // vocabulary_size, flat % vocabulary_size
-        history = torch.cat([_rows(history, parents), tokens[:, :, None]], dim=-1)
-        log_history = torch.cat([_rows(log_history, parents), step.flatten(1).gather(1, flat)[:, :, None]], dim=-1)
+        history = torch.cat([select_rows(history, parents), tokens[:, :, None]], dim=-1)
+        log_history = torch.cat(
+            [select_rows(log_history, parents), step.flatten(1).gather(1, flat)[:, :, None]], dim=-1
+        )
 
         is_end = tokens == special.eos_id
         is_counted = is_end & (torch.arange(num_kept, device=device) < num_beams) & best.isfinite()
         scores = length_normalised(best, length, length_penalty)
-        for image, row in is_counted.nonzero().tolist():
-            if len(ended[image]) < num_beams:
-                ended[image].append(_decoded(history[image, row], log_history[image, row], scores[image, row], True))
-        if all(len(found) >= num_beams for found in ended):
-            break
+        for place, row in is_counted.nonzero().tolist():
+            if len(found := ended[going[place]]) < num_beams:
+                found.append(_decoded(history[place, row], log_history[place, row], scores[place, row], True))
 
         # Keep the best rows that go on; ends sink to the bottom of the order.
         totals, order = best.masked_fill(is_end, float("-inf")).topk(min(num_beams, num_kept))  # (B, K)
         parents, tokens = parents.gather(1, order), tokens.gather(1, order)
-        history, log_history = _rows(history, order), _rows(log_history, order)
-        if not totals.isfinite().any():
-            break
+        history, log_history = select_rows(history, order), select_rows(log_history, order)
 
-    _add_cut_rows(ended, totals, history, log_history, num_beams, length_penalty)
+        is_open = totals.isfinite().any(dim=1).tolist()
+        places = [place for place, image in enumerate(going) if is_open[place] and len(ended[image]) < num_beams]
+        if len(places) < len(going):
+            going = [going[place] for place in places]
+            if not going:
+                break
+            index = torch.tensor(places, device=device)
+            next_token.keep(index)
+            tokens, parents, totals, history, log_history = (
+                one[index] for one in (tokens, parents, totals, history, log_history)
+            )
+
+    _add_cut_rows([ended[image] for image in going], totals, history, log_history, num_beams, length_penalty)
     return [sorted(found, key=lambda one: (not one.is_complete, -one.score))[:num_hypotheses] for found in ended]
-
-
-def _rows(table: Tensor, parents: Tensor) -> Tensor:
-    """Picks rows per image: (B, K, T) and (B, K') -> (B, K', T)."""
-    return table.gather(1, parents[:, :, None].expand(-1, -1, table.shape[-1]))
 
 
 def _add_cut_rows(

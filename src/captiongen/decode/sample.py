@@ -78,7 +78,8 @@ def _generate(
     log_probabilities: list[Tensor] = []
     is_ended = torch.zeros_like(tokens, dtype=torch.bool)
     for _ in range(max_tokens):
-        step = next_token(tokens, parents)  # (B, K, V)
+        # What follows the end is never read; odds of nothing but -inf, as the repetition guard may leave, are no odds.
+        step = next_token(tokens, parents).masked_fill(is_ended[:, :, None], 0.0)  # (B, K, V)
         tokens, parents = choose(step).masked_fill(is_ended, special.pad_id), own
         chosen.append(tokens)
         log_probabilities.append(step.gather(-1, tokens[..., None])[..., 0])

@@ -25,6 +25,13 @@ class NextToken(Protocol):
             (B, K, V) log-probabilities; impossible tokens are -inf.
         """
 
+    def keep(self, images: Tensor) -> None:
+        """Goes on with some images only, those whose search is not over.
+
+        Args:
+            images: (B',) their places in the batch so far, ascending.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
@@ -66,3 +73,8 @@ def first_tokens(num_images: int, special: SpecialTokens, device: torch.device) 
     """The begin token of each image and parents that mean nothing yet: two (B, 1) tensors."""
     tokens = torch.full((num_images, 1), special.bos_id, dtype=torch.long, device=device)
     return tokens, torch.zeros_like(tokens)
+
+
+def select_rows(table: Tensor, parents: Tensor) -> Tensor:
+    """Picks rows of each image: (B, K, T) and (B, K') -> (B, K', T)."""
+    return table.gather(1, parents[:, :, None].expand(-1, -1, table.shape[-1]))

@@ -56,6 +56,14 @@ class DecoderState:
             self.memory, tuple(KeysValues(pick(kv.keys), pick(kv.values)) for kv in self.tokens), self.length
         )
 
+    def keep(self, images: Tensor) -> "DecoderState":
+        """The state of some images only, (B',) places in the batch."""
+
+        def pick(old: tuple[KeysValues, ...]) -> tuple[KeysValues, ...]:
+            return tuple(KeysValues(kv.keys[images], kv.values[images]) for kv in old)
+
+        return DecoderState(pick(self.memory), None if self.tokens is None else pick(self.tokens), self.length)
+
 
 class SelfAttention(nn.Module):
     """Causal attention of a caption to its own earlier tokens."""

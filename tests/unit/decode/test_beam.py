@@ -6,55 +6,29 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from captiongen.decode.beam import beam_search
+from captiongen.decode.repetition import NoRepeatNgram
 from captiongen.decode.sample import greedy, sample
-from captiongen.decode.stepper import SpecialTokens
+from tests.language_models import (
+    BOS,
+    EOS,
+    NUM_TOKENS,
+    PAD,
+    SPECIAL,
+    HistoryModel,
+    MarkovModel,
+    allowed,
+    has_repeat,
+    random_tables,
+)
 
-PAD, BOS, EOS = 0, 1, 2
-SPECIAL = SpecialTokens(bos_id=BOS, eos_id=EOS, pad_id=PAD)
-NUM_TOKENS = 6
-
-
-class MarkovModel:
-    """A next-token callable with one transition table per image: (B, V, V) log-probabilities."""
-
-    def __init__(self, tables: Tensor) -> None:
-        self.tables = tables
-
-    def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
-        images = torch.arange(len(self.tables))[:, None].expand_as(tokens)
-        return self.tables[images, tokens]
-
-
-class HistoryModel:
-    """A model whose odds depend on the whole prefix, which it rebuilds from `parents` alone."""
-
-    def __init__(self, num_images: int, seed: int) -> None:
-        self.num_images, self.seed = num_images, seed
-        self.prefixes: list[list[tuple[int, ...]]] = [[()] for _ in range(num_images)]
-
-    def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
-        self.prefixes = [
-            [(*self.prefixes[image][parent], token) for parent, token in zip(parent_row, token_row, strict=True)]
-            for image, (parent_row, token_row) in enumerate(zip(parents.tolist(), tokens.tolist(), strict=True))
-        ]
-        return torch.stack([torch.stack([self.odds(prefix) for prefix in rows]) for rows in self.prefixes])
-
-    def odds(self, prefix: tuple[int, ...]) -> Tensor:
-        generator = torch.Generator().manual_seed(hash((self.seed, prefix)) % 2**31)
-        return _allowed(torch.randn(NUM_TOKENS, generator=generator))
+#: Sizes of n-grams that may not repeat; 0 lets them.
+GUARDS = st.integers(0, 3)
 
 
-def _allowed(logits: Tensor) -> Tensor:
-    logits = logits.clone()
-    logits[..., [PAD, BOS]] = float("-inf")
-    return logits.log_softmax(dim=-1)
-
-
-def random_tables(num_images: int, seed: int) -> Tensor:
-    return _allowed(torch.randn(num_images, NUM_TOKENS, NUM_TOKENS, generator=torch.Generator().manual_seed(seed)) * 2)
+def guarded(model, size):
+    return NoRepeatNgram(model, size) if size else model
 
 
 def search(model, num_images: int, **changes):
@@ -63,40 +37,61 @@ def search(model, num_images: int, **changes):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), num_images=st.integers(1, 4))
-def test_one_beam_is_the_greedy_search(seed, num_images):
-    """With one beam, tokens and scores are those of the greedy search, whatever the length penalty."""
+@given(seed=st.integers(0, 10_000), num_images=st.integers(1, 4), guard=GUARDS)
+def test_one_beam_is_the_greedy_search(seed, num_images, guard):
+    """With one beam, tokens and scores are those of the greedy search, whatever the length penalty and the guard."""
     tables = random_tables(num_images, seed)
-    beams = search(MarkovModel(tables), num_images, num_beams=1, num_hypotheses=1, length_penalty=1.3)
-    straight = greedy(MarkovModel(tables), num_images=num_images, special=SPECIAL, max_tokens=6)
+    model = guarded(MarkovModel(tables), guard)
+    beams = search(model, num_images, num_beams=1, num_hypotheses=1, length_penalty=1.3)
+    model = guarded(MarkovModel(tables), guard)
+    straight = greedy(model, num_images=num_images, special=SPECIAL, max_tokens=6)
+    assert [nbest[0].token_log_probabilities for nbest in beams] == [one.token_log_probabilities for one in straight]
     assert [nbest[0].tokens for nbest in beams] == [one.tokens for one in straight]
     assert [nbest[0].is_complete for nbest in beams] == [one.is_complete for one in straight]
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), num_beams=st.integers(1, 5))
-def test_a_batch_gives_each_image_what_it_gets_alone(seed, num_beams):
-    """Captions of an image do not depend on the images it is batched with."""
+@given(seed=st.integers(0, 10_000), num_beams=st.integers(1, 5), guard=GUARDS)
+def test_a_batch_gives_each_image_what_it_gets_alone(seed, num_beams, guard):
+    """Captions of an image do not depend on the images it is batched with, nor on when those leave the batch."""
     tables = random_tables(4, seed)
-    together = search(MarkovModel(tables), 4, num_beams=num_beams, num_hypotheses=num_beams)
-    alone = [
-        search(MarkovModel(tables[i : i + 1]), 1, num_beams=num_beams, num_hypotheses=num_beams)[0] for i in range(4)
-    ]
+
+    def found(some):
+        return search(guarded(MarkovModel(some), guard), len(some), num_beams=num_beams, num_hypotheses=num_beams)
+
+    together, alone = found(tables), [found(tables[image : image + 1])[0] for image in range(4)]
     assert [[one.tokens for one in nbest] for nbest in together] == [[one.tokens for one in nbest] for nbest in alone]
 
 
+def test_an_image_whose_search_is_over_leaves_the_batch():
+    """The model is asked about images that are still being searched only, and the captions keep their places."""
+    tables = random_tables(3, seed=0)
+    tables[1] = float("-inf")
+    tables[1, :, EOS] = 0.0  # the second image's caption ends at once; the others' never do
+    tables[[0, 2], :, EOS] = float("-inf")
+    model = MarkovModel(tables)
+    found = search(model, 3, max_tokens=5)
+    assert model.batch_sizes == [3, 2, 2, 2, 2]
+    assert [one.tokens for one in found[1]] == [(EOS,)]
+    assert [len(nbest[0].tokens) for nbest in found] == [5, 1, 5]
+
+
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), penalty=st.floats(0.0, 2.0))
-def test_a_wide_beam_finds_the_exact_optimum(seed, penalty):
-    """A beam wider than the number of captions ranks them as exhaustive enumeration does."""
+@given(seed=st.integers(0, 10_000), penalty=st.floats(0.0, 2.0), guard=GUARDS)
+def test_a_wide_beam_finds_the_exact_optimum(seed, penalty, guard):
+    """A beam wider than the number of captions ranks those without a repeat as exhaustive enumeration does."""
     max_tokens = 4
     model = HistoryModel(1, seed)
-    found = search(model, 1, num_beams=200, num_hypotheses=3, length_penalty=penalty, max_tokens=max_tokens)[0]
+    found = search(
+        guarded(model, guard), 1, num_beams=200, num_hypotheses=3, length_penalty=penalty, max_tokens=max_tokens
+    )[0]
     words = [token for token in range(NUM_TOKENS) if token not in (PAD, BOS, EOS)]
     scored = []
     for length in range(1, max_tokens + 1):
         for body in product(words, repeat=length - 1):
             caption, total = (*body, EOS), 0.0
+            if has_repeat(caption, guard):
+                continue
             for position, token in enumerate(caption):
                 total += float(model.odds((BOS, *caption[:position]))[token])
             scored.append((total / length**penalty, caption))
@@ -118,7 +113,7 @@ def test_the_length_limit_cuts_and_says_so():
     """A model that never ends gives captions of the longest length, marked as incomplete."""
     logits = torch.zeros(1, NUM_TOKENS, NUM_TOKENS)
     logits[..., EOS] = float("-inf")
-    nbest = search(MarkovModel(_allowed(logits)), 1, max_tokens=5)[0]
+    nbest = search(MarkovModel(allowed(logits)), 1, max_tokens=5)[0]
     assert len(nbest) == 3
     assert all(len(one.tokens) == 5 and not one.is_complete for one in nbest)
 
