@@ -2,8 +2,8 @@
 
 The only beam search of the project. An image's search ends when `num_beams` hypotheses have ended, or at the length
 limit, and the image leaves the batch; an end token counts only when it is among the `num_beams` best continuations, as
-in fairseq, so that one beam is exactly the greedy search. Scores are length-normalised: log p / length ** penalty (Wu et al. 2016, arXiv
-1609.08144, with length for their (5 + length) / 6).
+in fairseq, so that one beam is exactly the greedy search. Scores are length-normalised: log p / length ** penalty (Wu
+et al. 2016, arXiv 1609.08144, with length for their (5 + length) / 6).
 
 Shapes: B images, K beams, V vocabulary, T tokens so far.
 """
