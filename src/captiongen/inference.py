@@ -17,10 +17,12 @@ from tqdm import tqdm
 from captiongen.data.images import prepare
 from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.decode.beam import beam_search
+from captiongen.decode.consensus import by_consensus
 from captiongen.decode.repetition import NoRepeatNgram
 from captiongen.decode.sample import greedy, sample
 from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens
 from captiongen.errors import Abandoned, DataError, UsageError
+from captiongen.metrics.cider import pairwise_cider
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
 from captiongen.model.decoder import CaptionDecoder
@@ -188,21 +190,26 @@ def search(
         next_token = NoRepeatNgram(next_token, decode.no_repeat_ngram)
     num_images, device = features.shape[0], features.device
     if decode.method == "beam":
-        return beam_search(
+        is_consensus = decode.choice == "consensus"
+        found = beam_search(
             next_token,
             num_images=num_images,
             special=SPECIAL_TOKENS,
             num_beams=decode.num_beams,
-            num_hypotheses=decode.num_hypotheses,
+            num_hypotheses=decode.num_beams if is_consensus else decode.num_hypotheses,
             length_penalty=decode.length_penalty,
             max_tokens=decode.max_tokens,
             device=device,
         )
+        if is_consensus:
+            ordered = (by_consensus(nbest, _alike, temperature=decode.temperature) for nbest in found)
+            return [nbest[: decode.num_hypotheses] for nbest in ordered]
+        return found
     if decode.method == "greedy":
-        found = greedy(
+        straight = greedy(
             next_token, num_images=num_images, special=SPECIAL_TOKENS, max_tokens=decode.max_tokens, device=device
         )
-        return [[one] for one in found]
+        return [[one] for one in straight]
     return sample(
         next_token,
         generators=[torch.Generator(device=device).manual_seed(decode.seed) for _ in range(num_images)],
@@ -212,6 +219,10 @@ def search(
         top_p=decode.top_p,
         device=device,
     )
+
+
+def _alike(captions: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    return pairwise_cider([[str(token) for token in caption] for caption in captions])
 
 
 def _hypothesis(decoded: Decoded, tokenizer: CaptionTokenizer) -> Hypothesis:

@@ -224,17 +224,23 @@ class DecodeParams(_Section):
     max_tokens: Annotated[int, Field(ge=2, le=128)] = 24
     num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
     no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
-    temperature: Positive = 1.0  # sample only
+    choice: Literal["likeliest", "consensus"] = "likeliest"  # beam only: the first of the n-best list
+    temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only
 
     def describe(self) -> str:
         """The decoding as one line of a metrics signature."""
         if self.method == "beam":
-            return f"beam{self.num_beams} length_penalty={self.length_penalty} max_tokens={self.max_tokens}"
-        if self.method == "greedy":
-            return f"greedy max_tokens={self.max_tokens}"
-        return f"sample temperature={self.temperature} top_p={self.top_p} seed={self.seed} max_tokens={self.max_tokens}"
+            how = f"beam{self.num_beams} length_penalty={self.length_penalty}"
+            if self.choice == "consensus":
+                how += f" choice=consensus temperature={self.temperature}"
+        elif self.method == "greedy":
+            how = "greedy"
+        else:
+            how = f"sample temperature={self.temperature} top_p={self.top_p} seed={self.seed}"
+        guard = f" no_repeat_ngram={self.no_repeat_ngram}" if self.no_repeat_ngram else ""
+        return f"{how} max_tokens={self.max_tokens}{guard}"
 
 
 class SelectionParams(_Section):

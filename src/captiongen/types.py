@@ -91,7 +91,7 @@ class CaptionResult:
 
     @property
     def best(self) -> Hypothesis:
-        """The hypothesis with the highest score."""
+        """The caption that was chosen."""
         return self.hypotheses[0]
 
 

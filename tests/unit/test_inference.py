@@ -118,6 +118,32 @@ def test_the_n_best_list_is_ordered_and_distinct(engine, pictures):
         assert len({one.caption for one in result.hypotheses}) == len(result.hypotheses)
 
 
+def test_consensus_chooses_among_the_same_beams(engine, pictures):
+    """The n-best list holds the same captions in another order; asked for one, it gives the one they agree on."""
+    beams = DecodeParams(num_beams=8, num_hypotheses=8, max_tokens=12)
+    agreed = beams.model_copy(update={"choice": "consensus"})
+    likeliest, chosen = engine.caption(pictures, decode=beams), engine.caption(pictures, decode=agreed)
+    for one, other in zip(likeliest, chosen, strict=True):
+        assert set(one.hypotheses) == set(other.hypotheses)
+    assert [one.best for one in likeliest] != [one.best for one in chosen]
+    only = engine.caption(pictures, decode=agreed.model_copy(update={"num_hypotheses": 1}))
+    assert [result.hypotheses for result in only] == [(result.best,) for result in chosen]
+
+
+def test_a_guarded_caption_never_says_a_word_twice(engine, pictures):
+    """`no_repeat_ngram` reaches the search, and stands in what a metrics signature says of the decoding."""
+    free = DecodeParams(method="greedy", max_tokens=12)
+    guarded = free.model_copy(update={"no_repeat_ngram": 1})
+
+    def repeats(decode):
+        words = [result.best.caption.split() for result in engine.caption(pictures, decode=decode)]
+        return [len(caption) - len(set(caption)) for caption in words]
+
+    assert any(repeats(free))
+    assert not any(repeats(guarded))
+    assert guarded.describe() == f"{free.describe()} no_repeat_ngram=1"
+
+
 def test_captions_longer_than_the_model_can_write_are_refused(engine, pictures):
     """Asking for more tokens than there are positions says how many there are."""
     with pytest.raises(UsageError, match="at most 12 tokens"):

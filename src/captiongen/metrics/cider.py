@@ -50,6 +50,10 @@ class DocumentFrequencies:
         return cls({ngram: count for ngram, count in counts.items() if count > 1}, len(references))
 
 
+#: Every n-gram is as rare as any other; how rare cancels out.
+_NO_FREQUENCIES = DocumentFrequencies({}, num_images=2)
+
+
 class _Vector(NamedTuple):
     """A caption as tf-idf weights."""
 
@@ -119,6 +123,17 @@ def _similarity(hypothesis: _Vector, reference: _Vector) -> float:
         if product:
             cosines += product / (norm * reference_norm)
     return cosines * math.exp(-((hypothesis.length - reference.length) ** 2) / (2 * _SIGMA**2))
+
+
+def pairwise_cider(captions: Sequence[Tokens]) -> npt.NDArray[np.float64]:
+    """Returns CIDEr-D (0..1000) of each caption against each one as its only reference, shape (captions, captions).
+
+    There is no set of references to count document frequencies in, so every n-gram weighs the same: these values
+    compare captions of one image with each other, never with a CIDEr of a data set.
+    """
+    scorer = CiderScorer({}, document_frequencies=_NO_FREQUENCIES)
+    vectors = [scorer._vectorise(caption) for caption in captions]
+    return _SCALE * np.array([[_similarity(one, other) for other in vectors] for one in vectors])
 
 
 def corpus_cider(hypotheses: Mapping[str, str], references: Captions) -> float:

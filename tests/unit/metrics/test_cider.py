@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captiongen.errors import DataError
-from captiongen.metrics.cider import CiderScorer, DocumentFrequencies, corpus_cider
+from captiongen.metrics.cider import CiderScorer, DocumentFrequencies, corpus_cider, pairwise_cider
 
 WORDS = st.sampled_from(["dog", "cat", "runs", "sits", "park", "red", "two", "ball"])
 CAPTION = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
@@ -72,3 +72,14 @@ def test_an_unknown_image_is_named():
     """Scoring an image without references is an error that names it."""
     with pytest.raises(DataError, match="'nowhere'"):
         CiderScorer({"0": [["a"]]}).score("nowhere", ["a"])
+
+
+@given(st.lists(CAPTION.map(str.split), min_size=1, max_size=5))
+def test_pairwise_cider_is_cider_against_one_reference_with_equal_weights(captions: list):
+    """Row by row it is what a scorer gives under frequencies that make every n-gram equally rare, whatever rarity."""
+    scorer = CiderScorer(
+        {str(number): [caption] for number, caption in enumerate(captions)},
+        document_frequencies=DocumentFrequencies({}, num_images=1000),
+    )
+    expected = [[scorer.score(str(other), one) for other in range(len(captions))] for one in captions]
+    np.testing.assert_allclose(pairwise_cider(captions), expected)
