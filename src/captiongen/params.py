@@ -6,7 +6,7 @@ Sections are named as the stages that read them. An unknown key, a wrong type or
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -126,6 +126,12 @@ def _require_known_weights(encoder: EncoderParams) -> EncoderParams:
     return encoder
 
 
+def _require_trained(teacher: EncoderParams) -> EncoderParams:
+    if teacher.weights == "none":
+        raise ValueError("a teacher has trained weights: set weights to `hub`, or to the path of a safetensors file")
+    return teacher
+
+
 class DecoderParams(_Section):
     """The Transformer that writes the caption."""
 
@@ -154,6 +160,9 @@ class AugmentationParams(_Section):
 
 class PhaseParams(_Section):
     """How the weights move in one phase of a training."""
+
+    #: What its epochs are judged by, more is better: CIDEr of free-running captions, or the explained variance.
+    measure: ClassVar[Literal["dev_cider", "dev_r2"]] = "dev_cider"
 
     num_epochs: Count
     batch_size: Count = 32  # images per forward pass, each with all of its captions
@@ -184,6 +193,27 @@ class TeacherParams(CaptionerParams):
     temperature: Positive = 2.0  # above 1 the teacher's less likely words count for more
 
 
+class UnlabelledParams(_Section):
+    """Pictures without captions, by place and content."""
+
+    path: str  # a folder or zip archive
+    sha256: str  # over the names and bytes of its pictures; a wrong one is answered with the right one
+
+
+class DistilledPhase(PhaseParams):
+    """The encoder learns the feature map and the classes of a trained one, from pictures alone; the decoder rests."""
+
+    measure: ClassVar[Literal["dev_cider", "dev_r2"]] = "dev_r2"
+
+    kind: Literal["distilled"]
+    teacher: Annotated[EncoderParams, AfterValidator(_require_known_weights), AfterValidator(_require_trained)]
+    class_weight: Annotated[float, Field(ge=0.0)] = 1.0  # of the teacher's classes beside its map, where it has any
+    temperature: Positive = 1.0  # of the classes
+    augmentation: AugmentationParams = AugmentationParams(min_crop_area=0.25, mirror=True)  # one view for both
+    mixup: bool = False  # pictures are blended in pairs, in shares from 0 to 1
+    unlabelled: UnlabelledParams | None = None  # learned from beside the training pictures
+
+
 class FrozenPhase(PhaseParams):
     """Cross-entropy on the features of an encoder that stays as it is; they are computed once and kept."""
 
@@ -212,7 +242,8 @@ class SelfCriticalPhase(PhaseParams):
     num_samples: Annotated[int, Field(ge=2)] = 5  # captions drawn per image; each is judged against the others' mean
 
 
-Phase = Annotated[FrozenPhase | FinetunedPhase | SelfCriticalPhase, Field(discriminator="kind")]
+CaptionPhase = FrozenPhase | FinetunedPhase | SelfCriticalPhase
+Phase = Annotated[DistilledPhase | CaptionPhase, Field(discriminator="kind")]
 
 
 class DecodeParams(_Section):
@@ -244,7 +275,7 @@ class DecodeParams(_Section):
 
 
 class SelectionParams(_Section):
-    """Which epoch wins: the best dev CIDEr of free-running captions."""
+    """Which epoch wins: the best dev CIDEr of free-running captions; of a distilled phase the explained variance."""
 
     every_num_epochs: Count = 1
     patience: Count = 3  # evaluations without a better one before a phase stops
@@ -264,10 +295,21 @@ class TrainParams(_Section):
 
     @model_validator(mode="after")
     def _someone_has_trained_the_encoder(self) -> "TrainParams":
-        if self.encoder.weights == "none" and self.start_from is None and self.phases[0].kind != "finetuned":
+        first = self.phases[0].kind
+        if self.encoder.weights == "none" and self.start_from is None and first not in ("distilled", "finetuned"):
             raise ValueError(
-                f"the first phase is {self.phases[0].kind}, but encoder.weights is none: a random encoder would stay "
-                "random. Begin with a finetuned phase, or name pretrained weights (hub, or a file)"
+                f"the first phase is {first}, but encoder.weights is none: a random encoder would stay random. Begin "
+                "with a distilled or finetuned phase, or name pretrained weights (hub, or a file)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _captions_are_learned_last(self) -> "TrainParams":
+        """A distilled phase changes the encoder under the decoder: captions of before it would be lost unseen."""
+        kinds = [phase.kind for phase in self.phases]
+        if "distilled" in kinds[kinds.count("distilled") :] or kinds[-1] == "distilled":
+            raise ValueError(
+                f"the phases are {', '.join(kinds)}: distilled ones come first, and one that learns captions after them"
             )
         return self
 

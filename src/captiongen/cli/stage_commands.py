@@ -116,13 +116,13 @@ def train() -> None:
             tracker=tracker,
         )
         history = result.trained.history
+        curves = {
+            "train loss": [(row.epoch, row.train_loss) for row in history],
+            "dev R2": [(row.epoch, row.dev_r2) for row in history if row.dev_r2 is not None],
+            "dev CIDEr": [(row.epoch, row.dev_cider) for row in history if row.dev_cider is not None],
+        }
         tracker.log_curves(
-            {
-                "train loss": [(row.epoch, row.train_loss) for row in history],
-                "dev CIDEr": [(row.epoch, row.dev_cider) for row in history if row.dev_cider is not None],
-            },
-            name="curves",
-            x_label="epoch",
+            {label: points for label, points in curves.items() if points}, name="curves", x_label="epoch"
         )
     trained = result.trained
     _say(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")

@@ -25,7 +25,7 @@ class ImageEncoder(nn.Module):
 
     Args:
         params: which timm model, and how it is cut.
-        backbone: the timm model, already without its classifier.
+        backbone: the timm model, with or without its classifier.
     """
 
     mean: Tensor
@@ -56,6 +56,15 @@ class ImageEncoder(nn.Module):
         pooled = F.adaptive_avg_pool2d(earlier, last.shape[-2:])
         return torch.cat([last, pooled], dim=1)
 
+    @property
+    def num_classes(self) -> int:
+        """Classes that `classify` knows; 0 where the classifier is cut off."""
+        return int(self.backbone.num_classes)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class logits (B, `num_classes`) from features that this encoder made, (B, C, G, G)."""
+        return cast(Tensor, self.backbone.forward_head(features[:, : self.backbone.num_features]))
+
     def describe(self) -> str:
         """Everything but the weights that decides what features come out."""
         cut = f"stride {self.params.output_stride}" + (", multiscale" if self.params.is_multiscale else "")
@@ -76,12 +85,13 @@ class ImageEncoder(nn.Module):
         return features.shape[1], features.shape[2]
 
 
-def build_encoder(params: EncoderParams, *, with_weights: bool = True) -> ImageEncoder:
+def build_encoder(params: EncoderParams, *, with_weights: bool = True, with_classifier: bool = False) -> ImageEncoder:
     """Builds the encoder that `params` name.
 
     Args:
-        params: the section `train.encoder`.
+        params: the section `train.encoder`, or a teacher's.
         with_weights: False leaves the weights random, for a checkpoint that brings its own.
+        with_classifier: keeps timm's classifier where the weights have one.
 
     Raises:
         EncoderError: timm knows no such model, the weights cannot be had, or they do not fit.
@@ -96,9 +106,9 @@ def build_encoder(params: EncoderParams, *, with_weights: bool = True) -> ImageE
         backbone = timm.create_model(params.name, pretrained=weights == "hub", **options)
     except Exception as error:  # timm raises RuntimeError, hub errors, and TypeErrors of the model's own
         raise EncoderError(_why_not_built(params, error)) from error
-    if weights not in ("none", "hub"):
-        _load_weights(backbone, params)
-    backbone.reset_classifier(0, "")
+    knows_classes = weights == "hub" or (weights != "none" and _load_weights(backbone, params))
+    if not (with_classifier and knows_classes):
+        backbone.reset_classifier(0, "")
     return ImageEncoder(params, backbone.to(memory_format=torch.channels_last))
 
 
@@ -108,7 +118,7 @@ def _why_not_built(params: EncoderParams, error: Exception) -> str:
     if params.weights == "hub":
         return (
             f"Could not get pretrained weights of {params.name!r} from the model hub: {detail}. Offline, import a file "
-            "with `captiongen fetch weights FILE` and set train.encoder.weights to its path."
+            "with `captiongen fetch weights FILE` and set weights to its path in params.yaml."
         )
     return (
         f"timm could not build the encoder {params.name!r}: {detail}. "
@@ -116,12 +126,13 @@ def _why_not_built(params: EncoderParams, error: Exception) -> str:
     )
 
 
-def _load_weights(backbone: Any, params: EncoderParams) -> None:
+def _load_weights(backbone: Any, params: EncoderParams) -> bool:
+    """Loads the file that `params` name; returns whether the classifier was in it."""
     path = Path(params.weights)
     if not path.is_file():
         raise EncoderError(
-            f"train.encoder.weights: expected a safetensors file, found none at {path}. Use `none` for random weights, "
-            "`hub` for timm's, `captiongen fetch weights FILE` to import a file, or `dvc pull` to restore one."
+            f"Weights of {params.name}: expected a safetensors file, found none at {path}. Use `none` for random "
+            "weights, `hub` for timm's, `captiongen fetch weights FILE` to import a file, or `dvc pull` to restore one."
         )
     if params.weights_sha256 is not None and (found := sha256_of_file(path)) != params.weights_sha256:
         raise EncoderError(
@@ -133,11 +144,11 @@ def _load_weights(backbone: Any, params: EncoderParams) -> None:
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{path} is no readable safetensors file: {error}") from error
     of_captioner = {k.removeprefix(_IN_CAPTIONER): v for k, v in state.items() if k.startswith(_IN_CAPTIONER)}
-    _fit(backbone, of_captioner or state, params, path)
+    return _fit(backbone, of_captioner or state, params, path)
 
 
-def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: Path) -> None:
-    """Loads `state`, forgiving only what concerns the classifier, which is cut off anyway."""
+def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: Path) -> bool:
+    """Loads `state`, forgiving only what concerns the classifier; returns whether that was there, and fits."""
     classifier = backbone.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(prefixes)}
@@ -150,7 +161,13 @@ def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: P
             f"{len(surplus)} unknown {surplus[:3]}, {len(misshapen)} of another shape {sorted(misshapen)[:3]}. "
             "Give the weights of exactly this timm model."
         )
-    backbone.load_state_dict(found, strict=False)
+    has_classifier = _shapes(state) == _shapes(backbone.state_dict())
+    backbone.load_state_dict(state if has_classifier else found, strict=False)
+    return has_classifier
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 def _stage_before_last(backbone: Any, params: EncoderParams) -> int:

@@ -122,7 +122,7 @@ def _report(folder: Path, trained: Trained, manifest: CaptionerManifest) -> None
     """Writes curves.csv and train.json; no times, which would make each run's files differ."""
     rows = io.StringIO()
     writer = csv.DictWriter(
-        rows, fieldnames=["epoch", "phase", "train_loss", "learning_rate", "dev_cider"], lineterminator="\n"
+        rows, fieldnames=["epoch", "phase", "train_loss", "learning_rate", "dev_cider", "dev_r2"], lineterminator="\n"
     )
     writer.writeheader()
     for record in trained.history:

@@ -6,7 +6,7 @@ Shapes: S side in px, C channels, G side of the feature grid.
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,29 @@ from tqdm import tqdm
 
 from captiongen.data.array_cache import cached_array
 from captiongen.data.shards import ProcessedData, decode_row_image
+from captiongen.data.unlabelled import UnlabelledPictures
 from captiongen.model.encoder import ImageEncoder
 from captiongen.types import Split
 
 _IMAGES_PER_BLOCK = 32
 
 
-def load_pictures(data: ProcessedData, split: Split, cache: Path) -> npt.NDArray[Any]:
-    """Returns the split's pictures, (images, S, S, 3) uint8, in the order of `ProcessedData.rows`."""
-    key = _key("pictures", data, split)
-    return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
+def load_pictures(
+    data: ProcessedData, split: Split, cache: Path, *, unlabelled: UnlabelledPictures | None = None
+) -> npt.NDArray[Any]:
+    """Returns the split's pictures, (images, S, S, 3) uint8, in the order of `ProcessedData.rows`.
+
+    Unlabelled ones, prepared in the same way, come after them.
+    """
+    if unlabelled is None:
+        key = _key("pictures", data, split)
+        return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
+    num_entries = data.counts[split] + len(unlabelled.names)
+    key = _key("all-pictures", data, split, unlabelled.sha256, str(data.preprocessing))
+    more = unlabelled.prepared(data.preprocessing)
+    bar = tqdm(more, total=len(unlabelled.names), desc="unlabelled images", unit="image", disable=None)
+    blocks = chain(_pictures(data, split), (picture[None] for picture in bar))
+    return cached_array(cache, key=key, blocks=blocks, num_entries=num_entries)
 
 
 def load_features(

@@ -1,4 +1,4 @@
-"""The training loop of one phase: epochs of steps, chosen between by free-running captions.
+"""The training loop of one phase: epochs of steps, chosen between by what the model does on the dev split.
 
 Shapes: B images, K captions, T tokens, (C, G, G) feature map.
 """
@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from captiongen.data.batches import Batch, TrainingSet, epoch_batches
 from captiongen.errors import TrainingError
-from captiongen.model.captioner import Captioner
-from captiongen.params import AugmentationParams, FinetunedPhase, Phase, SelectionParams
+from captiongen.params import AugmentationParams, DistilledPhase, FinetunedPhase, Phase, SelectionParams
 from captiongen.ports import Tracker
 from captiongen.training.objective import (
     Objective,
@@ -30,38 +30,43 @@ from captiongen.training.objective import (
 from captiongen.training.precision import autocast
 from captiongen.training.snapshot import EpochRecord, Progress, TrainingState, load_newest_snapshot, save_snapshot
 
-#: Scores a captioner by the captions it writes on its own: (captioner, epoch) -> dev CIDEr (x100).
-Selector = Callable[[Captioner, int], float]
+Model = TypeVar("Model", bound=nn.Module)
+#: Scores a model on the dev split, by the phase's measure: (model, epoch) -> more is better.
+Selector = Callable[[Model, int], float]
+_LABELS = {"dev_cider": "dev CIDEr {:.1f}", "dev_r2": "dev R2 {:.3f}"}
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the phases before reached; the captioner holds their best weights."""
+    """What the phases before reached, which this one may not lose; the model holds their best weights.
+
+    `best_score` is of the measure that this phase is judged by, minus infinity where nothing is to be compared with.
+    """
 
     num_epochs: int = 0
     num_steps: int = 0
     best_epoch: int = 0
-    best_cider: float = -math.inf
+    best_score: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The outcome of a phase: the captioner holds the best weights so far."""
+    """The outcome of a phase: the model holds the best weights so far."""
 
-    captioner: Captioner
+    model: nn.Module
     progress: Progress
     reached: Start
 
 
-class Trainer:
-    """Trains one captioner on one training set.
+class Trainer(Generic[Model]):
+    """Trains one model on one training set.
 
     Args:
-        captioner: changed in place.
+        model: changed in place.
         data: pictures, or features when the encoder is frozen.
         phase: how the weights move.
         objective: what is minimised.
-        select: scores the captioner on the dev split.
+        select: scores the model on the dev split.
         selection: how often, and when to give up.
         seed: decides order, augmentation and dropout.
         start: what the phases before reached.
@@ -75,12 +80,12 @@ class Trainer:
 
     def __init__(
         self,
-        captioner: Captioner,
+        model: Model,
         data: TrainingSet,
         phase: Phase,
         *,
-        objective: Objective,
-        select: Selector,
+        objective: Objective[Model],
+        select: Selector[Model],
         selection: SelectionParams,
         seed: int,
         start: Start,
@@ -91,21 +96,19 @@ class Trainer:
         self._data, self._phase, self._selection, self._seed = data, phase, selection, seed
         self._objective, self._select, self._start = objective, select, start
         self._snapshots, self._tracker, self._device = snapshots, tracker, device
-        self._captioner = captioner.to(device)
-        captioner.encoder.requires_grad_(not data.is_features)
-        optimiser = build_optimiser(captioner, phase)
+        self._model = model.to(device)
         decay = phase.ema_decay
-        average = AveragedModel(captioner, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
         self._average = average
-        self._state = TrainingState(captioner, average, optimiser)
+        self._state = TrainingState(model, average, build_optimiser(model, phase))
         self._num_batches = math.ceil(len(data.image_ids) / phase.batch_size)
         self._steps_per_epoch = math.ceil(self._num_batches / phase.accumulation_steps)
 
     def fit(self) -> Fitted:
-        """Trains until the last epoch, or until dev CIDEr has not risen for `selection.patience` looks."""
+        """Trains until the last epoch, or until the dev score has not risen for `selection.patience` looks."""
         start = self._start
         resumed = load_newest_snapshot(self._snapshots, self._state)
-        progress, best = resumed or (Progress(0, start.best_epoch, start.best_cider, 0, ()), _copy(self._captioner))
+        progress, best = resumed or (Progress(0, start.best_epoch, start.best_score, 0, ()), _copy(self._model))
         if resumed:
             done = f"{progress.num_epochs_done} of {self._phase.num_epochs}"
             tqdm.write(f"phase {self._phase.kind}: going on after epoch {done}, kept in {self._snapshots}", sys.stderr)
@@ -114,56 +117,63 @@ class Trainer:
         ):
             started, num_done = time.monotonic(), progress.num_epochs_done + 1
             record = self._run_epoch(num_done)
-            cider = self._look(num_done)
-            if cider is not None and cider > progress.best_cider:
+            score = self._look(num_done)
+            if score is not None and score > progress.best_score:
                 best = _copy(self._judged())
-            progress = _advance(progress, replace(record, dev_cider=cider))
+            judged = (
+                replace(record, dev_cider=score)
+                if self._phase.measure == "dev_cider"
+                else replace(record, dev_r2=score)
+            )
+            progress = _advance(progress, judged, score)
             save_snapshot(self._snapshots, self._state, progress, best)
             self._tell(progress, time.monotonic() - started)
-        self._captioner.load_state_dict(best)
+        self._model.load_state_dict(best)
         num_epochs = progress.num_epochs_done
         num_steps = start.num_steps + num_epochs * self._steps_per_epoch
-        reached = Start(start.num_epochs + num_epochs, num_steps, progress.best_epoch, progress.best_cider)
-        return Fitted(self._captioner, progress, reached)
+        reached = Start(start.num_epochs + num_epochs, num_steps, progress.best_epoch, progress.best_score)
+        return Fitted(self._model, progress, reached)
 
     def _tell(self, progress: Progress, seconds: float) -> None:
         """One line per epoch, in logs too, where there is no progress bar."""
         newest, num_epochs = progress.history[-1], self._phase.num_epochs
-        cider = "" if newest.dev_cider is None else f", dev CIDEr {newest.dev_cider:.1f}"
+        score: float | None = getattr(newest, self._phase.measure)
+        told = "" if score is None else ", " + _LABELS[self._phase.measure].format(score)
         left = (num_epochs - progress.num_epochs_done) * seconds / 60
         tqdm.write(
-            f"{newest.phase} {progress.num_epochs_done}/{num_epochs}: loss {newest.train_loss:.3f}{cider}, "
+            f"{newest.phase} {progress.num_epochs_done}/{num_epochs}: loss {newest.train_loss:.3f}{told}, "
             f"{seconds:.0f} s, about {left:.0f} min left",
             sys.stderr,
         )
 
-    def _judged(self) -> Captioner:
+    def _judged(self) -> Model:
         """The weights that are judged and kept: the running average where there is one."""
         if self._average is None:
-            return self._captioner
-        averaged: Captioner = self._average.module  # type: ignore[assignment]
+            return self._model
+        averaged: Model = self._average.module  # type: ignore[assignment]
         return averaged
 
     def _look(self, num_done: int) -> float | None:
-        """Dev CIDEr of this epoch's captions, in epochs that are looked at."""
+        """The dev score of this epoch, in epochs that are looked at."""
         if num_done % self._selection.every_num_epochs and num_done != self._phase.num_epochs:
             return None
-        cider = self._select(self._judged().eval(), self._start.num_epochs + num_done)
-        self._tracker.log_metrics({"dev_cider": cider}, step=self._start.num_steps + num_done * self._steps_per_epoch)
-        return cider
+        score = self._select(self._judged().eval(), self._start.num_epochs + num_done)
+        step = self._start.num_steps + num_done * self._steps_per_epoch
+        self._tracker.log_metrics({self._phase.measure: score}, step=step)
+        return score
 
     def _run_epoch(self, number: int) -> EpochRecord:
         """Runs epoch `number` of this phase, 1 for the first."""
         phase, epoch = self._phase, self._start.num_epochs + number
         # Dropout draws from here: an epoch repeats itself whatever ran before it.
         torch.manual_seed(self._seed * 1_000_003 + epoch)
-        self._captioner.train()
-        if self._data.is_features:
-            self._captioner.encoder.eval()
+        self._model.train()
         batches = epoch_batches(
             self._data,
             batch_size=phase.batch_size,
-            augmentation=phase.augmentation if isinstance(phase, FinetunedPhase) else AugmentationParams(),
+            augmentation=phase.augmentation
+            if isinstance(phase, DistilledPhase | FinetunedPhase)
+            else AugmentationParams(),
             seed=self._seed,
             epoch=epoch,
         )
@@ -181,12 +191,12 @@ class Trainer:
                 self._tracker.log_metrics(metrics, step=self._start.num_steps + step)
         rate = phase.learning_rate * self._rate(number * self._steps_per_epoch - 1)
         self._tracker.flush()
-        return EpochRecord(epoch, phase.kind, loss_sum / num_images, rate, None)
+        return EpochRecord(epoch, phase.kind, loss_sum / num_images, rate)
 
     def _run_batch(self, batch: Batch, step: int, is_step_end: bool, group_size: int) -> float:
         phase = self._phase
         with autocast(phase.precision, self._device):
-            loss: Tensor = self._objective(self._captioner, batch.to(self._device), step=self._start.num_steps + step)
+            loss: Tensor = self._objective(self._model, batch.to(self._device), step=self._start.num_steps + step)
         if not math.isfinite(loss.item()):
             names = ", ".join(self._data.image_ids[position] for position in batch.positions[:4])
             raise TrainingError(
@@ -195,12 +205,12 @@ class Trainer:
             )
         (loss / group_size).backward()  # type: ignore[no-untyped-call]
         if is_step_end:
-            clip_gradients(self._captioner, phase.max_gradient_norm)
+            clip_gradients(self._model, phase.max_gradient_norm)
             set_learning_rate(self._state.optimiser, phase.learning_rate * self._rate(step))
             self._state.optimiser.step()
             self._state.optimiser.zero_grad(set_to_none=True)
             if self._average is not None:
-                self._average.update_parameters(self._captioner)
+                self._average.update_parameters(self._model)
         return loss.item()
 
     def _group_size(self, index: int) -> int:
@@ -213,15 +223,15 @@ class Trainer:
         return warmup_cosine(step, num_steps=num_steps, warmup_fraction=self._phase.warmup_fraction)
 
 
-def _copy(captioner: Captioner) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in captioner.state_dict().items()}
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def _advance(progress: Progress, record: EpochRecord) -> Progress:
+def _advance(progress: Progress, record: EpochRecord, score: float | None) -> Progress:
     history = (*progress.history, record)
     done = replace(progress, num_epochs_done=progress.num_epochs_done + 1, history=history)
-    if record.dev_cider is None:
+    if score is None:
         return done
-    if record.dev_cider > progress.best_cider:
-        return replace(done, best_epoch=record.epoch, best_cider=record.dev_cider, num_without_gain=0)
+    if score > progress.best_score:
+        return replace(done, best_epoch=record.epoch, best_score=score, num_without_gain=0)
     return replace(done, num_without_gain=progress.num_without_gain + 1)

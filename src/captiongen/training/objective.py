@@ -5,7 +5,7 @@ Shapes: B images, K captions, T tokens, V vocabulary.
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn, optim
@@ -16,11 +16,13 @@ from captiongen.model.captioner import Captioner
 from captiongen.params import FinetunedPhase, PhaseParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
+Model_contra = TypeVar("Model_contra", bound=nn.Module, contravariant=True)
 
-class Objective(Protocol):
+
+class Objective(Protocol[Model_contra]):
     """What one phase minimises."""
 
-    def __call__(self, captioner: Captioner, batch: Batch, *, step: int) -> Tensor:
+    def __call__(self, model: Model_contra, batch: Batch, /, *, step: int) -> Tensor:
         """Returns the loss of a batch, a scalar; `step` seeds what is drawn."""
 
 
@@ -76,6 +78,17 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, *, pad_id: int, label_smo
     )
 
 
+def divergence(logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """KL(teacher || student) in nats of distributions at a temperature, times its square; (..., V) -> (...).
+
+    The square keeps the gradient's size where the temperature changes.
+
+    Source: Hinton et al. 2015 (arXiv 1503.02531).
+    """
+    student, teacher = ((each.float() / temperature).log_softmax(dim=-1) for each in (logits, teacher_logits))
+    return temperature**2 * F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=-1)
+
+
 def predict_columns(
     captioner: Captioner, features: Tensor, tokens: Tensor, *, pad_id: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -106,18 +119,18 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def build_optimiser(captioner: Captioner, phase: PhaseParams) -> optim.AdamW:
-    """AdamW over what the phase trains; matrices decay, biases and norms do not.
+def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.AdamW:
+    """AdamW over what the phase trains: the decoder of a captioner, or all of another model.
 
-    A finetuned encoder moves at its own rate, its earlier blocks slower than its later ones (timm's layer decay).
+    Matrices decay, biases and norms do not. A finetuned encoder moves at its own rate, its earlier blocks slower than
+    its later ones (timm's layer decay).
     """
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
-    groups = [
-        {**group, "rate_factor": 1.0} for group in param_groups_weight_decay(captioner.decoder, phase.weight_decay)
-    ]
-    if isinstance(phase, FinetunedPhase):
-        factor, backbone = phase.encoder_learning_rate_factor, captioner.encoder.backbone
+    trained = model.decoder if isinstance(model, Captioner) else model
+    groups = [{**group, "rate_factor": 1.0} for group in param_groups_weight_decay(trained, phase.weight_decay)]
+    if isinstance(model, Captioner) and isinstance(phase, FinetunedPhase):
+        factor, backbone = phase.encoder_learning_rate_factor, model.encoder.backbone
         of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
         groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
     return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))

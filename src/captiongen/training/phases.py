@@ -6,8 +6,9 @@ name, so a killed training goes on where it was, and a change of a later phase d
 
 import hashlib
 import json
+import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,29 @@ import torch
 import captiongen
 from captiongen.data.batches import FeatureMaps, TrainingSet, encode_captions
 from captiongen.data.shards import ProcessedData
-from captiongen.errors import CheckpointError
-from captiongen.model.captioner import Captioner, build_captioner
-from captiongen.model.checkpoint import LoadedCaptioner, load_captioner
-from captiongen.model.encoder import ImageEncoder
+from captiongen.data.unlabelled import open_unlabelled
+from captiongen.model.captioner import Captioner
+from captiongen.model.encoder import ImageEncoder, build_encoder
 from captiongen.params import (
-    CaptionerParams,
+    CaptionPhase,
+    DistilledPhase,
     FinetunedPhase,
     FrozenPhase,
     Phase,
     SelfCriticalPhase,
-    TeacherParams,
     TrainParams,
 )
 from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.training.distillation import WordDistillation
+from captiongen.training.encoder_distillation import EncoderDistillation, EncoderStudent, MapSelector, Teacher
+from captiongen.training.given import first_captioner, teaching_captioner
 from captiongen.training.inputs import load_features, load_pictures
-from captiongen.training.loop import Fitted, Start, Trainer
+from captiongen.training.loop import Fitted, Model, Selector, Start, Trainer
 from captiongen.training.objective import CrossEntropy, Objective
 from captiongen.training.selection import DevSelector, limit
 from captiongen.training.self_critical import SelfCritical
 from captiongen.training.snapshot import EpochRecord
+from captiongen.training.word_distillation import WordDistillation
 
 _NUM_SAMPLE_PICTURES = 8
 #: The code that decides the outcome of a training.
@@ -49,7 +51,7 @@ _MODULES = ("inference.py", "params.py", "stages/train.py")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The outcome of all phases: the captioner holds the best weights."""
+    """The outcome of all phases: the captioner holds the best weights, by the CIDEr of its captions."""
 
     captioner: Captioner
     history: tuple[EpochRecord, ...]
@@ -89,64 +91,65 @@ class PhasedTraining:
 
         Raises:
             EncoderError: the encoder is unknown or its weights do not fit.
-            CheckpointError: the captioner to start from is damaged or of another make.
+            CheckpointError: a captioner to start from or to learn from is damaged or of another make.
+            DataError: unlabelled pictures are missing, damaged, or other ones than were named.
             TrainingError: the loss is no longer a number.
         """
-        captioner = self._first_captioner().to(self._device)
-        start = Start()
+        captioner = first_captioner(self._params, self._data, self._tokenizer).to(self._device)
+        start, first = Start(), self._params.phases[0]
         history: tuple[EpochRecord, ...] = ()
-        if self._params.start_from is not None:
-            start = Start(best_cider=self._selector(captioner, self._params.phases[0])(captioner, 0))
+        if self._params.start_from is not None and not isinstance(first, DistilledPhase):
+            start = Start(best_score=self._selector(captioner, first)(captioner, 0))
         for phase, name in zip(self._params.phases, self._names, strict=True):
             fitted = self._fit(captioner, phase, start, self._snapshots / name)
             start, history = fitted.reached, (*history, *fitted.progress.history)
+            if isinstance(phase, DistilledPhase):  # its R2 compares with no CIDEr, nor with that of another teacher
+                start = replace(start, best_score=-math.inf)
         self._forget_others()
-        return Trained(captioner, history, start.best_epoch, start.best_cider)
-
-    def _first_captioner(self) -> Captioner:
-        params, start_from = self._params, self._params.start_from
-        torch.manual_seed(params.seed)
-        captioner = build_captioner(
-            params.encoder,
-            params.decoder,
-            image_size_px=self._data.preprocessing.image_size_px,
-            vocabulary_size=self._tokenizer.vocabulary_size,
-            max_tokens=params.decode.max_tokens,
-            with_encoder_weights=start_from is None,
-        )
-        if start_from is None:
-            return captioner
-        loaded = self._load_trained(start_from, key="train.start_from")
-        try:
-            captioner.load_state_dict(loaded.captioner.state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"train.start_from: {start_from.path} is another model than train.encoder and train.decoder name: "
-                f"{str(error).splitlines()[-1].strip()}"
-            ) from error
-        return captioner
-
-    def _load_trained(self, named: CaptionerParams, *, key: str) -> LoadedCaptioner:
-        loaded = load_captioner(Path(named.path))
-        if (found := loaded.manifest.weights_sha256) != named.weights_sha256:
-            raise CheckpointError(
-                f"{key}: expected weights with sha256 {named.weights_sha256} in {named.path}, found {found}. "
-                "Restore the folder, or write the new hash into params.yaml."
-            )
-        if loaded.tokenizer.to_json() != self._tokenizer.to_json():
-            raise CheckpointError(
-                f"{key}: {named.path} was trained with another tokenizer than these data have. "
-                "Give one that was trained on the same data with the same settings under preprocess.tokenizer."
-            )
-        return loaded
+        return Trained(captioner, history, start.best_epoch, start.best_score)
 
     def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:
+        if isinstance(phase, DistilledPhase):
+            return self._fit_encoder(captioner.encoder, phase, start, snapshots)
+        data, select = self._training_set(captioner, phase), self._selector(captioner, phase)
+        return self._train(captioner, data, phase, self._objective(phase), select, start, snapshots)
+
+    def _fit_encoder(self, encoder: ImageEncoder, phase: DistilledPhase, start: Start, snapshots: Path) -> Fitted:
+        data, cache = self._data, self._cache
+        unlabelled = open_unlabelled(phase.unlabelled) if phase.unlabelled else None
+        pictures = load_pictures(data, "train", cache, unlabelled=unlabelled)
+        teacher = Teacher(build_encoder(phase.teacher, with_classifier=True).to(self._device), pictures)
+        torch.manual_seed(self._params.seed)  # what is thrown away later begins the same whatever ran before
+        student = EncoderStudent(encoder, teacher, image_size_px=data.preprocessing.image_size_px)
+        judged = slice(self._params.selection.max_images)
+        maps = load_features(data, "dev", teacher.encoder, cache, device=self._device)[judged]
+        select = MapSelector(teacher, load_pictures(data, "dev", cache)[judged], maps)
+        no_captions: list[list[list[int]]] = [[] for _ in pictures]
+        training_set = TrainingSet(
+            image_ids=[*data.references("train"), *(unlabelled.names if unlabelled else ())],
+            entries=pictures,
+            tokens=no_captions,
+            mirrored_tokens=no_captions,
+            is_features=False,
+        )
+        return self._train(student, training_set, phase, EncoderDistillation(teacher, phase), select, start, snapshots)
+
+    def _train(
+        self,
+        model: Model,
+        data: TrainingSet,
+        phase: Phase,
+        objective: Objective[Model],
+        select: Selector[Model],
+        start: Start,
+        snapshots: Path,
+    ) -> Fitted:
         return Trainer(
-            captioner,
-            self._training_set(captioner, phase),
+            model,
+            data,
             phase,
-            objective=self._objective(phase),
-            select=self._selector(captioner, phase),
+            objective=objective,
+            select=select,
             selection=self._params.selection,
             seed=self._params.seed,
             start=start,
@@ -155,7 +158,7 @@ class PhasedTraining:
             device=self._device,
         ).fit()
 
-    def _objective(self, phase: Phase) -> Objective:
+    def _objective(self, phase: CaptionPhase) -> Objective[Captioner]:
         if isinstance(phase, SelfCriticalPhase):
             return SelfCritical(
                 self._data.references("train"),
@@ -166,7 +169,8 @@ class PhasedTraining:
             )
         if phase.teacher is None:
             return CrossEntropy(phase.label_smoothing)
-        teacher = self._teacher(phase.teacher)
+        max_tokens = self._params.decode.max_tokens
+        teacher = teaching_captioner(phase.teacher, self._data, self._tokenizer, max_tokens=max_tokens).to(self._device)
         return WordDistillation(
             teacher,
             None if isinstance(phase, FinetunedPhase) else self._feature_maps(teacher.encoder, phase),
@@ -175,21 +179,7 @@ class PhasedTraining:
             label_smoothing=phase.label_smoothing,
         )
 
-    def _teacher(self, named: TeacherParams) -> Captioner:
-        loaded = self._load_trained(named, key="teacher")
-        if (found := loaded.manifest.preprocessing) != (expected := self._data.preprocessing):
-            raise CheckpointError(
-                f"teacher: {named.path} wants {found}, these data are {expected}. Give one that was trained on "
-                "pictures prepared like these, or change the section preprocess."
-            )
-        if (found_tokens := loaded.manifest.max_tokens) < self._params.decode.max_tokens:
-            raise CheckpointError(
-                f"teacher: {named.path} knows captions of {found_tokens} tokens, train.decode.max_tokens is "
-                f"{self._params.decode.max_tokens}. Lower it, or give another teacher."
-            )
-        return loaded.captioner.to(self._device)
-
-    def _training_set(self, captioner: Captioner, phase: Phase) -> TrainingSet:
+    def _training_set(self, captioner: Captioner, phase: CaptionPhase) -> TrainingSet:
         data, max_tokens = self._data, self._params.decode.max_tokens
         references = data.references("train")
         captions = list(references.values())
@@ -204,7 +194,7 @@ class PhasedTraining:
             mirrored_entries=maps.mirrored if maps else None,
         )
 
-    def _feature_maps(self, encoder: ImageEncoder, phase: Phase) -> FeatureMaps:
+    def _feature_maps(self, encoder: ImageEncoder, phase: CaptionPhase) -> FeatureMaps:
         """Features of the training pictures and, where the phase mirrors, of the mirrored ones."""
 
         def load(*, is_mirrored: bool) -> npt.NDArray[Any]:
@@ -215,7 +205,7 @@ class PhasedTraining:
         is_mirrored = isinstance(phase, FrozenPhase) and phase.mirror
         return FeatureMaps(load(is_mirrored=False), load(is_mirrored=True) if is_mirrored else None)
 
-    def _selector(self, captioner: Captioner, phase: Phase) -> DevSelector:
+    def _selector(self, captioner: Captioner, phase: CaptionPhase) -> DevSelector:
         data, is_features = self._data, not isinstance(phase, FinetunedPhase)
         return DevSelector(
             limit(data.references("dev"), self._params.selection.max_images),

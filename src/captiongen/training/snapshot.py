@@ -24,7 +24,7 @@ NUM_KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One row of the training curves; `dev_cider` is None in epochs without a selection.
+    """One row of the training curves; of the dev figures an epoch has the one it was judged by, or none.
 
     Epochs count through all phases; what `train_loss` is depends on the phase (`captiongen.training.objective`).
     """
@@ -33,16 +33,17 @@ class EpochRecord:
     phase: str
     train_loss: float
     learning_rate: float
-    dev_cider: float | None
+    dev_cider: float | None = None
+    dev_r2: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a phase got; the best epoch may be one of an earlier phase."""
+    """How far a phase got; the best epoch, by what the phase is judged by, may be one of an earlier phase."""
 
     num_epochs_done: int
     best_epoch: int
-    best_cider: float
+    best_score: float
     num_without_gain: int
     history: tuple[EpochRecord, ...]
 
@@ -51,7 +52,7 @@ class Progress:
 class TrainingState:
     """The objects that a snapshot saves and restores in place."""
 
-    captioner: nn.Module
+    model: nn.Module
     average: nn.Module | None
     optimiser: optim.Optimizer
 
@@ -59,7 +60,7 @@ class TrainingState:
 def save_snapshot(folder: Path, state: TrainingState, progress: Progress, best: Mapping[str, Tensor]) -> None:
     """Writes one snapshot and drops all but the newest `NUM_KEPT`."""
     with atomic_folder(folder / f"epoch-{progress.num_epochs_done:04d}") as part:
-        save_file(_plain(state.captioner.state_dict()), part / "captioner.safetensors")
+        save_file(_plain(state.model.state_dict()), part / "model.safetensors")
         save_file(_plain(best), part / "best.safetensors")
         save_file(_plain(_optimiser_tensors(state.optimiser)), part / "optimiser.safetensors")
         if state.average is not None:
@@ -83,7 +84,7 @@ def load_newest_snapshot(folder: Path, state: TrainingState) -> tuple[Progress, 
             warnings.warn(f"{candidate} is damaged; going on from the snapshot before it", stacklevel=2)
             shutil.rmtree(candidate)  # else it would count among the newest, and push out whole ones
             continue
-        state.captioner.load_state_dict(load_file(candidate / "captioner.safetensors"))
+        state.model.load_state_dict(load_file(candidate / "model.safetensors"))
         if state.average is not None:
             state.average.load_state_dict(load_file(candidate / "average.safetensors"))
         _restore_optimiser(state.optimiser, load_file(candidate / "optimiser.safetensors"))

@@ -65,6 +65,27 @@ def test_a_captioner_with_another_encoder_lends_none(tmp_path):
         build_encoder(EncoderParams(name="test_convnext2", weights=str(path)))
 
 
+def test_a_teacher_keeps_its_classifier(weights_file):
+    """With its classifier the encoder says of an image what the whole timm model says."""
+    import timm
+
+    params = EncoderParams(name="test_convnext", weights=str(weights_file))
+    encoder = build_encoder(params, with_classifier=True).eval()
+    whole = timm.create_model("test_convnext").eval()
+    whole.load_state_dict(load_file(weights_file))
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = whole((images - encoder.mean) / encoder.std)
+        torch.testing.assert_close(encoder.classify(encoder(images)), expected, rtol=1e-4, atol=1e-5)
+    assert (encoder.num_classes, build_encoder(params).num_classes) == (1000, 0)
+
+
+def test_a_captioner_s_encoder_has_no_classes(tmp_path):
+    """A captioner's file has no classifier, so none is kept; a random one would teach nonsense."""
+    path = tiny_model_folder(tmp_path / "captioner") / "model.safetensors"
+    assert build_encoder(EncoderParams(name="test_convnext", weights=str(path)), with_classifier=True).num_classes == 0
+
+
 def test_a_file_of_another_model_is_refused(weights_file):
     """Weights that do not fit are refused with what is missing and what is too much."""
     with pytest.raises(EncoderError, match="does not fit the encoder 'test_convnext2'"):

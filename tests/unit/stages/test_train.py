@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from captiongen.data.shards import open_processed, write_index
 from captiongen.errors import CheckpointError, DataError, TrainingError
 from captiongen.inference import CaptionEngine
-from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams, TrainParams
+from captiongen.model.checkpoint import load_captioner
+from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
 from captiongen.text.tokenizer import CaptionTokenizer
-from tests.tiny import tiny_encoder, tiny_processed
+from tests.tiny import encoded, tiny_encoder, tiny_picture, tiny_processed
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def test_a_trained_captioner_captions(tmp_path, data_folder, training, params):
     summary = json.loads((tmp_path / "reports" / "train.json").read_text())
     assert summary["dev_cider"] == result.manifest.dev_cider
     curves = (tmp_path / "reports" / "curves.csv").read_text().splitlines()
-    assert curves[0] == "epoch,phase,train_loss,learning_rate,dev_cider"
+    assert curves[0] == "epoch,phase,train_loss,learning_rate,dev_cider,dev_r2"
     assert len(curves) == 3
 
 
@@ -99,10 +102,7 @@ def test_training_again_gives_the_same_bytes(tmp_path, data_folder, params):
 
 def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder, params):
     """After a frozen phase the encoder of the trained model is the one it began with."""
-    import torch
-
     from captiongen.model.captioner import build_captioner
-    from captiongen.model.checkpoint import load_captioner
 
     options = params("frozen")
     run(options, data_folder, tmp_path)
@@ -217,6 +217,63 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path, data_folder, damage, m
         run(options, data_folder, tmp_path / "after")
 
 
+@pytest.fixture(scope="module")
+def distilled(params) -> Callable[..., TrainParams]:
+    """Params of a captioner whose random encoder learns from the one of `params`, then a phase that learns captions."""
+    teacher = params().encoder.model_dump()
+
+    def make(*, num_epochs: int = 2, learning_rate: float = 5e-4, **changes) -> TrainParams:
+        first = {"kind": "distilled", "num_epochs": 2, "batch_size": 8, "teacher": teacher, **changes}
+        second = {"kind": "frozen", "num_epochs": num_epochs, "batch_size": 8, "learning_rate": learning_rate}
+        encoder = {"name": "test_convnext2", "output_stride": 16}
+        return TrainParams.model_validate(params().model_dump() | {"encoder": encoder, "phases": [first, second]})
+
+    return make
+
+
+def test_captions_are_learned_over_a_distilled_encoder(tmp_path, data_folder, distilled):
+    """A distilled phase is judged by R2, the next by CIDEr from nothing on, over the encoder that was distilled."""
+    tracker = RecordingTracker()
+    result = run(distilled(learning_rate=1e-9), data_folder, tmp_path, tracker=tracker)
+    history = result.trained.history
+    assert [(row.phase, row.dev_r2 is None, row.dev_cider is None) for row in history] == [
+        *[("distilled", False, True)] * 2,
+        *[("frozen", True, False)] * 2,
+    ]
+    assert result.manifest.dev_cider == max(row.dev_cider for row in history[2:])
+    assert result.trained.best_epoch in (3, 4)
+    assert [step for step, metrics in tracker.metrics if "dev_r2" in metrics] == [2, 4]
+    [kept] = (tmp_path / "state" / "training").glob("1-distilled-*/epoch-0002/best.safetensors")
+    captioner = load_captioner(tmp_path / "captioner").captioner
+    best = {name: tensor for name, tensor in load_file(kept).items() if name.startswith("encoder.")}
+    assert best.keys() == {name for name in captioner.state_dict() if name.startswith("encoder.")}
+    assert all(torch.equal(tensor, captioner.state_dict()[name]) for name, tensor in best.items())
+
+
+def test_a_distillation_is_not_repeated_for_other_captions_settings(tmp_path, data_folder, distilled):
+    """A change of the phase after it takes the distilled encoder from its snapshot, and ends as a fresh training."""
+    run(distilled(num_epochs=1), data_folder, tmp_path / "kept")
+    tracker = RecordingTracker()
+    again = run(distilled(), data_folder, tmp_path / "kept", tracker=tracker).manifest
+    assert not any("dev_r2" in metrics for _, metrics in tracker.metrics)
+    assert again == run(distilled(), data_folder, tmp_path / "fresh").manifest
+
+
+def test_unlabelled_pictures_are_learned_from(tmp_path, data_folder, distilled):
+    """Pictures without captions make more steps of a distilled phase, and another encoder."""
+    folder = tmp_path / "unlabelled"
+    folder.mkdir()
+    for seed in range(8):
+        (folder / f"{seed}.png").write_bytes(encoded(tiny_picture("yellow", seed=seed)))
+    named = {"path": str(folder), "sha256": "0" * 64}
+    with pytest.raises(DataError, match="found 8 with") as caught:
+        run(distilled(unlabelled=named), data_folder, tmp_path)
+    named["sha256"] = str(caught.value).split("found 8 with ")[1][:64]
+    tracker = RecordingTracker()
+    run(distilled(unlabelled=named), data_folder, tmp_path, tracker=tracker)
+    assert [step for step, metrics in tracker.metrics if "dev_r2" in metrics] == [3, 6]
+
+
 def taught(params, folder, manifest, **changes):
     """Params of a smaller captioner that learns from the one in `folder`."""
     teacher = {"path": str(folder / "captioner"), "weights_sha256": manifest.weights_sha256}
@@ -284,3 +341,18 @@ def test_a_random_encoder_may_not_stay_random():
     """A training that begins with a frozen random encoder is refused where its settings are read."""
     with pytest.raises(ValueError, match="a random encoder would stay random"):
         TrainParams(encoder=EncoderParams(name="test_convnext"), phases=[{"kind": "frozen", "num_epochs": 1}])
+
+
+@pytest.mark.parametrize("kinds", [["distilled"], ["frozen", "distilled", "frozen"]])
+def test_distilled_phases_come_first_and_captions_after_them(kinds):
+    """A distilled phase under a trained decoder, or with none to learn captions after it, is refused."""
+    distilled = {"kind": "distilled", "num_epochs": 1, "teacher": {"name": "test_convnext", "weights": "hub"}}
+    phases = [distilled if kind == "distilled" else {"kind": kind, "num_epochs": 1} for kind in kinds]
+    with pytest.raises(ValueError, match="distilled ones come first, and one that learns captions after them"):
+        TrainParams(encoder=EncoderParams(name="test_convnext", weights="hub"), phases=phases)
+
+
+def test_a_teacher_has_trained_weights():
+    """A teacher with random weights is refused where the settings are read."""
+    with pytest.raises(ValueError, match="a teacher has trained weights"):
+        DistilledPhase(kind="distilled", num_epochs=1, teacher=EncoderParams(name="test_convnext"))

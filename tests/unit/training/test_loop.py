@@ -86,7 +86,7 @@ def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start
 
 
 def weights(fitted):
-    return {name: tensor.clone() for name, tensor in fitted.captioner.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in fitted.model.state_dict().items()}
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
@@ -108,7 +108,7 @@ def test_a_damaged_newest_snapshot_is_passed_over(tmp_path):
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=3).fit()
-    damaged = tmp_path / "killed" / "epoch-0003" / "captioner.safetensors"
+    damaged = tmp_path / "killed" / "epoch-0003" / "model.safetensors"
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
@@ -123,7 +123,7 @@ def test_damaged_snapshots_do_not_push_out_whole_ones(tmp_path):
     with pytest.raises(Killed):
         trainer(options, tmp_path, kill_after=3).fit()
     for folder in tmp_path.glob("epoch-*"):
-        (folder / "captioner.safetensors").write_bytes(b"damaged")
+        (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="is damaged"), pytest.raises(Killed):
         trainer(options, tmp_path, kill_after=2).fit()
     assert sorted(folder.name for folder in tmp_path.glob("epoch-*")) == ["epoch-0001", "epoch-0002"]
@@ -160,9 +160,9 @@ def test_a_training_that_gave_up_does_not_go_on(tmp_path):
 def test_a_phase_that_does_not_help_is_undone(tmp_path):
     """When no epoch beats what the phases before reached, the weights and the score from then are given back."""
     before = captioner().state_dict()
-    start = Start(num_epochs=3, num_steps=30, best_epoch=2, best_cider=50.0)
+    start = Start(num_epochs=3, num_steps=30, best_epoch=2, best_score=50.0)
     fitted = trainer(phase(num_epochs=2), tmp_path, ciders=[0, 0, 0, 40.0, 49.0], start=start).fit()
-    assert (fitted.reached.best_epoch, fitted.reached.best_cider) == (2, 50.0)
+    assert (fitted.reached.best_epoch, fitted.reached.best_score) == (2, 50.0)
     assert [record.epoch for record in fitted.progress.history] == [4, 5]
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(fitted).items())
 

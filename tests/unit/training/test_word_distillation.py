@@ -7,8 +7,8 @@ import torch
 from captiongen.data.batches import Batch, FeatureMaps
 from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.params import DecoderParams, EncoderParams
-from captiongen.training.distillation import WordDistillation
 from captiongen.training.objective import CrossEntropy
+from captiongen.training.word_distillation import WordDistillation
 from tests.tiny import tiny_tokenizer
 
 TOKENS = torch.tensor([[[1, 5, 2, 0, 0], [1, 6, 7, 8, 2]], [[1, 9, 2, 0, 0], [1, 4, 5, 6, 2]]])

@@ -1,0 +1,150 @@
+"""An encoder learns from a trained encoder: its feature map and its classes, both looking at the same view.
+
+Long training under strong augmentation, the teacher looking at every view anew, lets a small student match a large
+teacher: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent" (arXiv 2106.05237).
+
+Shapes: B images, S side in px, C channels and G side of a feature map, V classes.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from captiongen.data.batches import Batch
+from captiongen.model.encoder import ImageEncoder
+from captiongen.params import DistilledPhase
+from captiongen.training.objective import divergence
+
+_BATCH_SIZE = 32
+_NUM_STANDARDISING = 512
+#: Of the mean deviation. A channel that hardly ever fires would else become the loudest of all.
+_LEAST_DEVIATION = 0.01
+
+
+class Teacher:
+    """A trained encoder whose map is standardised: each channel has mean 0 and deviation 1 over some pictures.
+
+    Args:
+        encoder: put into evaluation mode and closed to gradients.
+        pictures: (images, S, S, 3) uint8; a few hundred of them, evenly spread, are looked at.
+    """
+
+    def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any]) -> None:
+        self.encoder = encoder.eval().requires_grad_(False)
+        moments = []
+        for images in _batches(pictures[:: math.ceil(len(pictures) / _NUM_STANDARDISING)]):
+            features = encoder(images.to(encoder.mean.device)).double()
+            moments.append(torch.stack([features.mean(dim=(2, 3)), features.square().mean(dim=(2, 3))]))  # (2, B, C)
+        mean, square = torch.cat(moments, dim=1).mean(dim=1)  # each (C,)
+        deviation = (square - mean.square()).clamp_min(0.0).sqrt()
+        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation.mean()))
+        self._mean, self._deviation = (each.float().view(1, -1, 1, 1) for each in (mean, deviation))
+
+    @property
+    def num_channels(self) -> int:
+        """C of its map."""
+        return int(self._mean.shape[1])
+
+    def standardise(self, features: Tensor, grid_size: int) -> Tensor:
+        """(B, C, G', G') features of its encoder -> (B, C, G, G) float, on the student's grid."""
+        standardised = (features.float() - self._mean) / self._deviation
+        return F.interpolate(standardised, size=(grid_size, grid_size), mode="bilinear", antialias=True)
+
+
+class EncoderStudent(nn.Module):
+    """An encoder, and what it is compared with its teacher through, which no captioner needs.
+
+    Args:
+        encoder: of a captioner, which learns in place.
+        teacher: whose map and classes are learned.
+        image_size_px: S.
+    """
+
+    def __init__(self, encoder: ImageEncoder, teacher: Teacher, *, image_size_px: int) -> None:
+        super().__init__()
+        num_channels, _ = encoder.measure(image_size_px)
+        self.encoder = encoder
+        self.projector = nn.Conv2d(num_channels, teacher.num_channels, kernel_size=1)
+        num_classes = teacher.encoder.num_classes
+        self.classifier = nn.Linear(num_channels, num_classes) if num_classes else None
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, 3, S, S) -> the teacher's standardised map as it guesses it, (B, C, G, G), and class logits (B, V)."""
+        features = self.encoder(images)
+        logits = None if self.classifier is None else self.classifier(features.mean(dim=(2, 3)))
+        return self.projector(features), logits
+
+
+class EncoderDistillation:
+    """Mean squared error of the standardised map, and the `divergence` of the classes where the teacher has any.
+
+    Args:
+        teacher: looks at the very pictures that the student looks at.
+        phase: weight and temperature of the classes, and whether pictures are blended.
+    """
+
+    def __init__(self, teacher: Teacher, phase: DistilledPhase) -> None:
+        self._teacher, self._phase = teacher, phase
+
+    def __call__(self, student: EncoderStudent, batch: Batch, *, step: int) -> Tensor:
+        """Returns the loss; a student that knows but the mean of the map has a squared error of about 1."""
+        images = _blended(batch.inputs) if self._phase.mixup else batch.inputs
+        predicted, logits = student(images)
+        encoder = self._teacher.encoder
+        features = encoder(images)
+        loss = F.mse_loss(predicted.float(), self._teacher.standardise(features, predicted.shape[-1]))
+        if logits is None or not self._phase.class_weight:
+            return loss
+        of_classes = divergence(logits, encoder.classify(features), temperature=self._phase.temperature)
+        return loss + self._phase.class_weight * of_classes.mean()
+
+
+class MapSelector:
+    """Scores a student by the share of the variance of the teacher's map that it explains, on pictures as they are.
+
+    Args:
+        teacher: whose map it is.
+        pictures: (images, S, S, 3) uint8.
+        maps: (images, C, G', G') features of the teacher's encoder, of these pictures.
+    """
+
+    def __init__(self, teacher: Teacher, pictures: npt.NDArray[Any], maps: npt.NDArray[Any]) -> None:
+        self._teacher, self._pictures, self._maps = teacher, pictures, maps
+
+    @torch.inference_mode()
+    def __call__(self, student: EncoderStudent, epoch: int) -> float:
+        """Returns R2 = 1 - squared error / variance, over all channels and positions; leaves it in evaluation mode."""
+        student.eval()
+        device = student.projector.weight.device
+        num_values, error, total, square = 0, 0.0, torch.zeros(()), 0.0
+        for start, images in zip(
+            range(0, len(self._pictures), _BATCH_SIZE),
+            tqdm(_batches(self._pictures), desc="dev maps", unit="batch", leave=False, disable=None),
+            strict=True,
+        ):
+            predicted, _ = student(images.to(device))
+            maps = torch.from_numpy(np.array(self._maps[start : start + len(images)])).to(device)
+            target = self._teacher.standardise(maps, predicted.shape[-1]).double()
+            error += float((predicted.double() - target).square().sum())
+            total = total.to(device) + target.sum(dim=(0, 2, 3))
+            square += float(target.square().sum())
+            num_values += target[:, 0].numel()
+        return 1.0 - error / (square - float(total.square().sum()) / num_values)
+
+
+def _batches(pictures: npt.NDArray[Any]) -> Iterator[Tensor]:
+    for start in range(0, len(pictures), _BATCH_SIZE):
+        yield torch.from_numpy(np.array(pictures[start : start + _BATCH_SIZE])).permute(0, 3, 1, 2)
+
+
+def _blended(images: Tensor) -> Tensor:
+    """Blends each picture with another of the batch in shares drawn evenly (mixup, arXiv 1710.09412)."""
+    shares = torch.rand(len(images), 1, 1, 1, device=images.device)
+    return shares * images + (1.0 - shares) * images.flip(0)

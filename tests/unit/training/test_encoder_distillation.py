@@ -1,0 +1,183 @@
+"""An encoder learns a teacher's map and classes from the very views that the teacher looks at."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from captiongen.data.batches import Batch, TrainingSet
+from captiongen.files import sha256_of_file
+from captiongen.model.encoder import ImageEncoder, build_encoder
+from captiongen.params import DistilledPhase, EncoderParams, SelectionParams
+from captiongen.ports import NullTracker
+from captiongen.training.encoder_distillation import EncoderDistillation, EncoderStudent, MapSelector, Teacher
+from captiongen.training.loop import Fitted, Start, Trainer
+from tests.tiny import COLOURS, THINGS, tiny_picture
+
+CPU = torch.device("cpu")
+SEED = 3
+
+
+def pictures(*seeds: int) -> np.ndarray:
+    kinds = [(colour, thing, seed) for colour in COLOURS for thing in THINGS for seed in seeds]
+    return np.stack([np.asarray(tiny_picture(colour, thing, seed=seed)) for colour, thing, seed in kinds])
+
+
+TRAIN, DEV = pictures(0, 1), pictures(9)
+
+
+@pytest.fixture(scope="module")
+def phase(tmp_path_factory):
+    """Makes phases with one teacher, of other make and coarser grid than the student."""
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    save_file({k: v.contiguous() for k, v in timm.create_model("test_efficientnet").state_dict().items()}, path)
+    named = {"name": "test_efficientnet", "weights": str(path), "weights_sha256": sha256_of_file(path)}
+
+    def make(**changes) -> DistilledPhase:
+        options = {"num_epochs": 2, "batch_size": 4, "learning_rate": 5e-3, "teacher": named}
+        options["augmentation"] = {"min_crop_area": 0.7, "mirror": True}
+        return DistilledPhase.model_validate({"kind": "distilled", **options, **changes})
+
+    return make
+
+
+def student_encoder(name: str = "test_convnext", *, output_stride: int = 16) -> ImageEncoder:
+    torch.manual_seed(SEED)
+    return build_encoder(EncoderParams(name=name, output_stride=output_stride))
+
+
+def maps_of(teacher: Teacher, images: np.ndarray) -> np.ndarray:
+    return teacher.encoder(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+
+
+def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = None) -> Trainer:
+    teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), TRAIN)
+    encoder = student_encoder()
+    select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
+
+    def judge(model: EncoderStudent, epoch: int) -> float:
+        if kill_after is not None and epoch > kill_after:
+            raise Killed
+        return select(model, epoch)
+
+    return Trainer(
+        EncoderStudent(encoder, teacher, image_size_px=64),
+        TrainingSet([str(i) for i in range(len(TRAIN))], TRAIN, [[]] * len(TRAIN), [[]] * len(TRAIN), False),
+        phase,
+        objective=EncoderDistillation(teacher, phase),
+        select=judge,
+        selection=SelectionParams(patience=50),
+        seed=SEED,
+        start=Start(),
+        snapshots=folder,
+        tracker=NullTracker(),
+        device=CPU,
+    )
+
+
+class Killed(BaseException):
+    """Stands for the process ending at once."""
+
+
+def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
+    return fitted.model.state_dict()
+
+
+def test_a_random_encoder_learns_its_teacher_s_map(tmp_path, phase):
+    """From random weights it explains a fifth of the variance of the map of unseen pictures; the loss falls."""
+    fitted = trainer(phase(num_epochs=10), tmp_path).fit()
+    first, *_, last = fitted.progress.history
+    assert last.train_loss < 0.8 * first.train_loss
+    assert fitted.progress.best_score > 0.2
+    assert fitted.progress.best_score == max(row.dev_r2 for row in fitted.progress.history)
+    assert all(row.dev_cider is None for row in fitted.progress.history)
+
+
+def test_a_killed_distillation_goes_on_exactly(tmp_path, phase):
+    """With blended pictures and an average of the weights, a kill and the rest give the uninterrupted outcome."""
+    options = phase(mixup=True, ema_decay=0.5)
+    straight = trainer(options, tmp_path / "straight").fit()
+    with pytest.raises(Killed):
+        trainer(options, tmp_path / "killed", kill_after=1).fit()
+    resumed = trainer(options, tmp_path / "killed").fit()
+    assert resumed.progress == straight.progress
+    assert all(torch.equal(tensor, weights(resumed)[name]) for name, tensor in weights(straight).items())
+
+
+def all_knowing(teacher: Teacher) -> EncoderStudent:
+    """A student whose encoder is its teacher's, and whose projector standardises as the teacher does."""
+    student = EncoderStudent(teacher.encoder, teacher, image_size_px=64)
+    origin = teacher.standardise(torch.zeros(1, teacher.num_channels, 2, 2), 2)[0, :, 0, 0]
+    slope = teacher.standardise(torch.ones(1, teacher.num_channels, 2, 2), 2)[0, :, 0, 0] - origin
+    with torch.no_grad():
+        student.projector.weight.copy_(torch.diag(slope)[:, :, None, None])
+        student.projector.bias.copy_(origin)
+    return student.eval()
+
+
+@pytest.mark.parametrize("mixup", [False, True])
+def test_student_and_teacher_look_at_the_same_view(phase, mixup):
+    """A student that sees as its teacher does has nothing to learn, blended pictures or not."""
+    options = phase(mixup=mixup, class_weight=0.0)
+    teacher = Teacher(build_encoder(options.teacher), TRAIN)
+    images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
+    batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
+    loss = EncoderDistillation(teacher, options)(all_knowing(teacher), batch, step=0)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_r2_is_one_for_who_knows_all_and_textbook_for_who_does_not(phase):
+    """R2 is 1 - squared error / variance about each channel's mean, over all pictures and positions."""
+    teacher = Teacher(build_encoder(phase().teacher), TRAIN)
+    select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
+    assert select(all_knowing(teacher), 0) == pytest.approx(1.0, abs=1e-5)
+    student = EncoderStudent(student_encoder(output_stride=32), teacher, image_size_px=64).eval()
+    images = torch.from_numpy(DEV).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        guess = student(images)[0].double()
+        truth = teacher.standardise(teacher.encoder(images), guess.shape[-1]).double()
+    variance = (truth - truth.mean(dim=(0, 2, 3), keepdim=True)).square().sum()
+    assert select(student, 0) == pytest.approx(1.0 - float((guess - truth).square().sum() / variance), rel=1e-5)
+
+
+def test_no_gradient_reaches_the_teacher(phase):
+    """A step moves encoder, projector and classifier of the student; the teacher has no gradient at all."""
+    teacher = Teacher(build_encoder(phase().teacher, with_classifier=True), TRAIN)
+    student = EncoderStudent(student_encoder(), teacher, image_size_px=64)
+    images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
+    batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
+    EncoderDistillation(teacher, phase())(student, batch, step=0).backward()
+    assert all(parameter.grad is None for parameter in teacher.encoder.parameters())
+    stem = next(student.encoder.parameters())
+    assert all(one.grad.any() for one in (stem, student.projector.weight, student.classifier.weight))
+
+
+def test_a_teacher_without_classes_teaches_its_map(phase):
+    """Where the teacher's weights have no classifier the student has none, and the loss is that of the map."""
+    with_classes, without = (
+        Teacher(build_encoder(phase().teacher, with_classifier=has), TRAIN) for has in (True, False)
+    )
+    images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
+    batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
+    losses = []
+    for teacher in (with_classes, without):
+        torch.manual_seed(0)  # the projectors are drawn alike
+        student = EncoderStudent(student_encoder(), teacher, image_size_px=64).eval()
+        assert (student.classifier is None) == (teacher is without)
+        losses.append(EncoderDistillation(teacher, phase(class_weight=2.0))(student, batch, step=0).item())
+    assert losses[0] > losses[1]
+
+
+def test_a_channel_that_was_silent_does_not_drown_the_others(phase):
+    """A channel that never fires in the pictures looked at first stays within a hundred deviations when it does."""
+    encoder = build_encoder(phase().teacher)
+    with torch.no_grad():
+        encoder.backbone.bn2.weight[0], encoder.backbone.bn2.bias[0] = 0.0, 0.0
+    teacher = Teacher(encoder, TRAIN)
+    loud = torch.from_numpy(maps_of(teacher, DEV))
+    loud[:, 0] = loud[:, 1:].std()
+    assert teacher.standardise(loud, 2)[:, 0].abs().max() < 200.0
