@@ -190,7 +190,7 @@ class TeacherParams(CaptionerParams):
     """A captioner whose words are learned beside the human ones; its tokenizer must be that of the data."""
 
     weight: Fraction = 0.5  # of the teacher's words in the loss; the human captions have the rest
-    temperature: Positive = 2.0  # above 1 the teacher's less likely words count for more
+    temperature: Positive = 1.0  # above 1 less likely words count for more, those of label smoothing too
 
 
 class UnlabelledParams(_Section):
@@ -207,7 +207,7 @@ class DistilledPhase(PhaseParams):
 
     kind: Literal["distilled"]
     teacher: Annotated[EncoderParams, AfterValidator(_require_known_weights), AfterValidator(_require_trained)]
-    class_weight: Annotated[float, Field(ge=0.0)] = 1.0  # of the teacher's classes beside its map, where it has any
+    class_weight: Annotated[float, Field(ge=0.0)] = 0.1  # of the teacher's classes beside its map, where it has any
     temperature: Positive = 1.0  # of the classes
     augmentation: AugmentationParams = AugmentationParams(min_crop_area=0.25, mirror=True)  # one view for both
     mixup: bool = False  # pictures are blended in pairs, in shares from 0 to 1

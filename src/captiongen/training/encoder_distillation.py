@@ -25,7 +25,7 @@ from captiongen.training.objective import divergence
 _BATCH_SIZE = 32
 _NUM_STANDARDISING = 512
 #: Of the mean deviation. A channel that hardly ever fires would else become the loudest of all.
-_LEAST_DEVIATION = 0.01
+_LEAST_DEVIATION = 0.1
 
 
 class Teacher:

@@ -196,6 +196,16 @@ def test_a_teacher_may_have_another_encoder(tmp_path, data_folder, params):
     assert len(result.trained.history) == 2
 
 
+def test_a_teacher_looks_at_augmented_pictures_too(tmp_path, data_folder, params):
+    """In a finetuned phase teacher and student look at pictures, and no features are kept."""
+    before = run(params("frozen", num_epochs=1), data_folder, tmp_path).manifest
+    augmentation = {"min_crop_area": 0.8, "mirror": True}
+    options = taught(params, tmp_path, before, kind="finetuned", num_epochs=1, augmentation=augmentation)
+    run(options, data_folder, tmp_path / "after")
+    kept = [path.name.rsplit("-", 1)[0] for path in (tmp_path / "after" / "state" / "cache").iterdir()]
+    assert sorted(kept) == ["pictures-dev", "pictures-train"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

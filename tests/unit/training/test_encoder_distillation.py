@@ -173,11 +173,11 @@ def test_a_teacher_without_classes_teaches_its_map(phase):
 
 
 def test_a_channel_that_was_silent_does_not_drown_the_others(phase):
-    """A channel that never fires in the pictures looked at first stays within a hundred deviations when it does."""
+    """A channel that never fires in the pictures looked at first does not become the loudest of all when it does."""
     encoder = build_encoder(phase().teacher)
     with torch.no_grad():
         encoder.backbone.bn2.weight[0], encoder.backbone.bn2.bias[0] = 0.0, 0.0
     teacher = Teacher(encoder, TRAIN)
     loud = torch.from_numpy(maps_of(teacher, DEV))
     loud[:, 0] = loud[:, 1:].std()
-    assert teacher.standardise(loud, 2)[:, 0].abs().max() < 200.0
+    assert teacher.standardise(loud, 2)[:, 0].abs().max() < 20.0
