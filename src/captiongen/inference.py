@@ -4,6 +4,7 @@ Shapes: B images, S side in px, K rows of an image, T tokens, N = G * G position
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import CaptionedImage, CaptionResult, Hypothesis, Split, WordScore
+from captiongen.types import Calibration, CaptionedImage, CaptionResult, Hypothesis, Split, WordScore
 
 #: What every search must know of the tokenizer.
 SPECIAL_TOKENS = SpecialTokens(
@@ -131,12 +132,14 @@ class CaptionEngine:
         """
         batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
         features = self._captioner.encoder(batch).float()
-        decoded = search(self._captioner.decoder, features, decode or self.manifest.decode, is_wanted=is_wanted)
-        results = [tuple(_hypothesis(one, self.tokenizer) for one in nbest) for nbest in decoded]
-        if not with_attention:
-            return [CaptionResult(hypotheses) for hypotheses in results]
-        maps = [self._attention(features[index : index + 1], nbest[0].tokens) for index, nbest in enumerate(decoded)]
-        return [CaptionResult(hypotheses, attention) for hypotheses, attention in zip(results, maps, strict=True)]
+        decode = decode or self.manifest.decode
+        decoded = search(self._captioner.decoder, features, decode, is_wanted=is_wanted)
+        results = []
+        for index, nbest in enumerate(decoded):
+            hypotheses = tuple(_hypothesis(one, self.tokenizer, self.manifest.calibration) for one in nbest)
+            attention = self._attention(features[index : index + 1], nbest[0].tokens) if with_attention else None
+            results.append(CaptionResult(hypotheses, attention, hypotheses[0].is_doubtful(decode.min_confidence)))
+        return results
 
     def _attention(self, features: Tensor, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """Attention while each word of one caption was written, (words, G, G); pieces of a word are averaged."""
@@ -225,15 +228,19 @@ def _alike(captions: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
     return pairwise_cider([[str(token) for token in caption] for caption in captions])
 
 
-def _hypothesis(decoded: Decoded, tokenizer: CaptionTokenizer) -> Hypothesis:
+def _hypothesis(decoded: Decoded, tokenizer: CaptionTokenizer, calibration: Calibration) -> Hypothesis:
     probabilities = np.exp(decoded.token_log_probabilities)
-    words = tuple(
-        WordScore(word, float(np.prod(probabilities[positions]))) for word, positions in tokenizer.words(decoded.tokens)
-    )
-    return Hypothesis(
+    words = []
+    for word, positions in tokenizer.words(decoded.tokens):
+        probability = float(np.prod(probabilities[positions]))
+        words.append(WordScore(word, probability, calibration.word(probability) if calibration.word else None))
+    hypothesis = Hypothesis(
         caption=tokenizer.decode(decoded.tokens),
-        words=words,
+        words=tuple(words),
         log_probability=decoded.log_probability,
         score=decoded.score,
         is_complete=decoded.is_complete,
     )
+    if calibration.caption is None:
+        return hypothesis
+    return replace(hypothesis, confidence=calibration.caption(hypothesis.mean_probability))

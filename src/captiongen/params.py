@@ -255,6 +255,7 @@ class DecodeParams(_Section):
     max_tokens: Annotated[int, Field(ge=2, le=128)] = 24
     num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
     no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
+    min_confidence: Fraction = 0.0  # a caption with a lower chance of being as good as a person's is marked doubtful
     choice: Literal["likeliest", "consensus"] = "likeliest"  # beam only: the first of the n-best list
     temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only

@@ -1,5 +1,6 @@
 """Values that cross module borders: frozen, slotted, and without behaviour that needs a library."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -52,10 +53,17 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """A generated word and the model's probability of it given the words before, 0..1."""
+    """A generated word.
+
+    Attributes:
+        word: as it stands in the caption.
+        probability: the model's, given the words before, 0..1.
+        confidence: the chance that a person would say it of this image, 0..1; None where the model is not calibrated.
+    """
 
     word: str
     probability: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ class Hypothesis:
         log_probability: natural log of the probability of all tokens, including the end token where there is one.
         score: what the search ranked by (length-normalised log-probability).
         is_complete: False when the search stopped at the length limit, not at the end token.
+        confidence: the chance that it is as good as a person's caption of this image, 0..1; None where the model is not
+            calibrated.
     """
 
     caption: str
@@ -75,6 +85,17 @@ class Hypothesis:
     log_probability: float
     score: float
     is_complete: bool = True
+    confidence: float | None = None
+
+    @property
+    def mean_probability(self) -> float:
+        """Geometric mean of the model's probabilities of the words and, where it was reached, of the end, 0..1."""
+        num_factors = max(1, len(self.words) + self.is_complete)
+        return math.exp(min(0.0, self.log_probability) / num_factors)
+
+    def is_doubtful(self, min_confidence: float) -> bool:
+        """Whether the confidence lies below a limit; never, where the model is not calibrated."""
+        return self.confidence is not None and self.confidence < min_confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +105,52 @@ class CaptionResult:
     Attributes:
         hypotheses: the n-best list, best first, at least one.
         attention: (words of the best hypothesis, grid rows, grid columns), each map sums to 1; None unless asked for.
+        is_doubtful: the confidence in the best one lies below `decode.min_confidence`: better show none.
     """
 
     hypotheses: tuple[Hypothesis, ...]
     attention: npt.NDArray[np.float32] | None = None
+    is_doubtful: bool = False
 
     @property
     def best(self) -> Hypothesis:
         """The caption that was chosen."""
         return self.hypotheses[0]
+
+
+#: Probabilities nearer to 0 or 1 than this are taken for this.
+_NEARLY_IMPOSSIBLE = 1e-6
+
+
+def log_odds(probability: float) -> float:
+    """The logarithm of p / (1 - p), finite for every probability 0..1."""
+    kept = min(max(probability, _NEARLY_IMPOSSIBLE), 1.0 - _NEARLY_IMPOSSIBLE)
+    return math.log(kept / (1.0 - kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """Turns a model's probability into a chance of being right: 1 / (1 + exp(-(slope * log-odds + intercept)))."""
+
+    slope: float
+    intercept: float
+
+    def __call__(self, probability: float) -> float:
+        """Returns the chance, 0..1; it grows with the probability."""
+        return 1.0 / (1.0 + math.exp(-(self.slope * log_odds(probability) + self.intercept)))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a captioner's probabilities are worth, as the dev split showed; `metrics.calibration` says what is right.
+
+    Attributes:
+        word: of a word; None where nobody has looked, or dev could not tell.
+        caption: of a caption's mean probability; None as well where images have one reference.
+    """
+
+    word: Sigmoid | None = None
+    caption: Sigmoid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +229,63 @@ class MetricsSignature:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationError:
+    """Expected calibration error, 0..1: of the model's probabilities, and of the confidences made of them, if any."""
+
+    probability: float
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoveragePoint:
+    """CIDEr of the surest captions.
+
+    Attributes:
+        coverage: their share of all, 0..1.
+        cider: their mean, under document frequencies of all.
+        confidence: of the least sure among them: with `decode.min_confidence` at it, these are the captions given.
+    """
+
+    coverage: float
+    cider: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """What may be expected of captions one by one; shares are 0..1.
+
+    Attributes:
+        truncated: share of captions that the length limit cut mid-sentence.
+        repeating: `2-gram` .. `4-gram` -> share of captions that hold one twice.
+        word_error: how far word probabilities are from the share of words that people say too; None without words.
+        caption_error: how far caption probabilities are from the share that is as good as a person's; None where images
+            have one reference.
+        coverage: share of captions that are not doubtful.
+        covered_cider: CIDEr of those, None where all are doubtful.
+        curve: CIDEr over coverage, from the surest captions to all.
+    """
+
+    truncated: float
+    repeating: Mapping[str, float]
+    word_error: CalibrationError | None
+    caption_error: CalibrationError | None
+    coverage: float
+    covered_cider: float | None
+    curve: tuple[CoveragePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsReport:
-    """Metrics of one set of hypotheses, by name: bleu_1..bleu_4, rouge_l, cider (and meteor when it was asked for)."""
+    """Metrics of one set of hypotheses, by name: bleu_1..bleu_4, rouge_l, cider (and meteor when it was asked for).
+
+    `reliability` is None where only the text of the captions was known.
+    """
 
     metrics: Mapping[str, MetricValue]
     per_image: tuple[ImageScores, ...]
     signature: MetricsSignature
+    reliability: Reliability | None = None
 
 
 @dataclass(frozen=True, slots=True)

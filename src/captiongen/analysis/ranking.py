@@ -14,7 +14,6 @@ to 151 (90th) over the images of Flickr8k. So a caption is held against the imag
 Each part lies in 0..1 and badness never falls when one of them grows, nor when CIDEr falls.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -77,8 +76,7 @@ def shortfall(cider: float, human_cider: float | None) -> float:
 
 def doubt(hypothesis: Hypothesis) -> float:
     """One minus the geometric mean probability of the caption's words and, where it was reached, of its end, 0..1."""
-    num_factors = max(1, len(hypothesis.words) + hypothesis.is_complete)
-    return 1.0 - math.exp(min(0.0, hypothesis.log_probability) / num_factors)
+    return 1.0 - hypothesis.mean_probability
 
 
 def repetition(caption: str) -> float:

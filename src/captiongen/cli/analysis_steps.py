@@ -35,7 +35,7 @@ def analyse_model(layout: Layout, params: Params, *, uri: str, split: Split) -> 
     """
     from captiongen.adapters.mlflow_registry import download_model
     from captiongen.adapters.mlflow_tracking import continue_run
-    from captiongen.cli.model_run import log_analysis
+    from captiongen.cli.model_run import log_analysis, log_evaluation
     from captiongen.cli.split_captions import caption_split_with
     from captiongen.data.shards import open_processed
     from captiongen.evaluation import write_evaluation
@@ -61,7 +61,6 @@ def analyse_model(layout: Layout, params: Params, *, uri: str, split: Split) -> 
         out_folder=out_folder / "analysis",
     )
     with continue_run(layout.root, manifest.weights_sha256) as tracker:
-        metrics = {f"{split}_{name}": metric.value for name, metric in evaluation.report.metrics.items()}
-        tracker.log_metrics(metrics, step=0)
+        log_evaluation(tracker, evaluation.report, split)
         log_analysis(tracker, result, layout.processed, split)
     return ModelAnalysis(evaluation.report, result, tracker.run_id)

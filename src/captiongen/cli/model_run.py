@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captiongen.cli.layout import Layout
-from captiongen.types import Split
+from captiongen.types import MetricsReport, Split
 
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_tracking import MlflowTracker
@@ -42,6 +42,16 @@ def log_inputs(tracker: "MlflowTracker", root: Path) -> None:
     for path, md5 in read_locked_md5s(root, "train").items():
         if path.startswith("data/"):
             tracker.log_dataset(Path(path).name, path=path, md5=md5, context="training")
+
+
+def log_evaluation(tracker: "MlflowTracker", report: MetricsReport, split: Split) -> None:
+    """Keeps the scores of a split with the model's run, and draws its risk-coverage curve."""
+    from captiongen.metrics.report import flat_metrics
+
+    tracker.log_metrics({f"{split}_{name}": number for name, number in flat_metrics(report).items()}, step=0)
+    if report.reliability is not None:
+        curve = [(point.coverage, point.cider) for point in report.reliability.curve]
+        tracker.log_curves({"CIDEr of the surest": curve}, name=f"risk_coverage_{split}", x_label="coverage")
 
 
 def log_analysis(tracker: "MlflowTracker", result: "AnalysisResult", data_folder: Path, split: Split) -> None:

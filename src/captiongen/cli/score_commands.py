@@ -59,6 +59,7 @@ def score(
     from captiongen.data.shards import split_hash
     from captiongen.data.sources.captions_file import open_captions
     from captiongen.inference import CaptionEngine
+    from captiongen.metrics.reliability import with_reliability
     from captiongen.metrics.report import format_report, score_captions, write_report
 
     _need_inputs(captions, images)
@@ -88,6 +89,7 @@ def score(
         seed=0,
         with_meteor=with_meteor,
     )
+    report = with_reliability(report, rows, min_confidence=decode.min_confidence)
     write_report(out, report)
     if captions_out is not None:
         facts = {"model_sha256": engine.manifest.weights_sha256, "split_hash": report.signature.split_hash}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from captiongen.cli.layout import Layout
-from captiongen.cli.model_run import log_analysis, log_inputs, run_of_model
+from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, run_of_model
 from captiongen.cli.parent_process import end_with_dvc
 from captiongen.errors import ValidationFailed
 from captiongen.params import load_params
@@ -149,10 +149,7 @@ def evaluate() -> None:
             params.evaluate, model_folder=layout.model, data_folder=layout.processed, out_folder=layout.evaluation
         )
         with run_of_model(layout) as tracker:
-            metrics = {
-                f"{params.evaluate.split}_{name}": metric.value for name, metric in result.report.metrics.items()
-            }
-            tracker.log_metrics(metrics, step=0)
+            log_evaluation(tracker, result.report, params.evaluate.split)
             tracker.log_file(layout.evaluation, folder="evaluation")
     _say(format_report(result.report))
 

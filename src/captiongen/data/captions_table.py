@@ -16,10 +16,14 @@ from captiongen.types import CaptionedImage, Hypothesis, WordScore
 _HYPOTHESIS = pa.struct(
     [
         ("caption", pa.string()),
-        ("words", pa.list_(pa.struct([("word", pa.string()), ("probability", pa.float64())]))),
+        (
+            "words",
+            pa.list_(pa.struct([("word", pa.string()), ("probability", pa.float64()), ("confidence", pa.float64())])),
+        ),
         ("log_probability", pa.float64()),
         ("score", pa.float64()),
         ("is_complete", pa.bool_()),
+        ("confidence", pa.float64()),
     ]
 )
 CAPTIONS_SCHEMA = pa.schema(

@@ -17,7 +17,7 @@ from captiongen.metrics.interval import FloatArray, bootstrap_interval
 from captiongen.metrics.meteor import Meteor
 from captiongen.metrics.ngrams import tokenise_pairs
 from captiongen.metrics.rouge import rouge_l
-from captiongen.types import Captions, ImageScores, MetricsReport, MetricsSignature, MetricValue
+from captiongen.types import Captions, ImageScores, MetricsReport, MetricsSignature, MetricValue, Reliability
 
 BLEU_NAMES = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 TOKENIZER = "captiongen.metric_tokens"
@@ -120,11 +120,39 @@ def format_report(report: MetricsReport) -> str:
         )
     signature = report.signature
     lines += [
+        *(_format_reliability(report.reliability) if report.reliability else []),
         "",
         f"{signature.num_images} images, {signature.references_per_image} references each, {signature.decoding}",
         f"split {signature.split_hash[:12]}, tokenizer {signature.tokenizer}, df from {signature.df_source}",
     ]
     return "\n".join(lines)
+
+
+def flat_metrics(report: MetricsReport) -> dict[str, float]:
+    """Returns the numbers of a report that a tracker draws over models, by name."""
+    numbers: dict[str, float | None] = {name: metric.value for name, metric in report.metrics.items()}
+    if (found := report.reliability) is not None:
+        numbers |= {"truncated": found.truncated, "coverage": found.coverage, "covered_cider": found.covered_cider}
+        numbers |= {f"repeating_{name}": share for name, share in found.repeating.items()}
+        for kind, error in (("word", found.word_error), ("caption", found.caption_error)):
+            if error is not None:
+                numbers |= {f"{kind}_ece_probability": error.probability, f"{kind}_ece_confidence": error.confidence}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _format_reliability(found: Reliability) -> list[str]:
+    repeating = ", ".join(f"{name} {share:.1%}" for name, share in found.repeating.items())
+    lines = ["", f"cut mid-sentence {found.truncated:.1%}; repeating a {repeating}"]
+    for kind, error in (("words", found.word_error), ("captions", found.caption_error)):
+        if error is not None:
+            calibrated = "not calibrated" if error.confidence is None else f"{error.confidence:.3f} calibrated"
+            lines.append(f"calibration error of {kind}: {error.probability:.3f} as the model has it, {calibrated}")
+    half = next(point for point in found.curve if point.coverage >= 0.5)
+    lines.append(f"CIDEr-D of the surer half {half.cider:.1f}")
+    if found.coverage < 1.0:
+        score = "-" if found.covered_cider is None else f"{found.covered_cider:.1f}"
+        lines.append(f"not doubtful {found.coverage:.1%}, their CIDEr-D {score}")
+    return lines
 
 
 class _Scorer:

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from captiongen.errors import CheckpointError
-from captiongen.files import atomic_folder, sha256_of_file
+from captiongen.files import atomic_folder, sha256_of_file, write_atomically
 from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import Preprocessing, Split
+from captiongen.types import Calibration, Preprocessing, Split
 
 WEIGHTS_FILE, TOKENIZER_FILE, MANIFEST_FILE = "model.safetensors", "tokenizer.json", "manifest.json"
 
@@ -34,6 +34,7 @@ class CaptionerManifest(BaseModel):
         split_hashes: split -> sha256 over its image ids, pictures and references.
         max_tokens: the longest caption the decoder can write.
         dev_cider: CIDEr on the dev split that picked these weights (x100).
+        calibration: what its probabilities are worth, learnt on the dev split.
         weights_sha256: of model.safetensors; the model's identity everywhere.
         tokenizer_sha256: of tokenizer.json.
         code_version: version of captiongen that wrote it.
@@ -53,6 +54,7 @@ class CaptionerManifest(BaseModel):
     data_hash: str
     split_hashes: dict[Split, str]
     dev_cider: float
+    calibration: Calibration = Calibration()
     weights_sha256: str
     tokenizer_sha256: str
     code_version: str
@@ -112,6 +114,17 @@ def write_captioner(
         }
     )
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def store_calibration(folder: Path, calibration: Calibration) -> CaptionerManifest:
+    """Writes into a captioner's manifest what its probabilities are worth, atomically, and returns it.
+
+    Raises:
+        CheckpointError: the folder holds no captioner of this format version.
+    """
+    manifest = read_manifest(folder).model_copy(update={"calibration": calibration})
+    write_atomically(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 

@@ -9,10 +9,14 @@ from captiongen.types import CaptionResult
 
 
 class Word(BaseModel):
-    """A word and the model's probability of it given the words before, 0..1."""
+    """A word, the model's probability of it given the words before, and the chance that a person would say it, 0..1.
+
+    `confidence` is null where the model is not calibrated.
+    """
 
     word: str
     probability: float
+    confidence: float | None
 
 
 class Alternative(BaseModel):
@@ -55,6 +59,8 @@ class CaptionAnswer(BaseModel):
         caption: the best caption.
         score: the length-normalised log-probability that made it the best.
         is_complete: False when it was cut at the length limit.
+        confidence: the chance that it is as good as a person's, 0..1; null where the model is not calibrated.
+        is_doubtful: that chance is below what was asked of the model: better show no caption.
         words: its words with their probabilities.
         alternatives: the runners-up, best first.
         model: who answers.
@@ -63,6 +69,8 @@ class CaptionAnswer(BaseModel):
     caption: str
     score: float
     is_complete: bool
+    confidence: float | None
+    is_doubtful: bool
     words: list[Word]
     alternatives: list[Alternative]
     model: ModelCard
@@ -75,7 +83,9 @@ class CaptionAnswer(BaseModel):
             caption=best.caption,
             score=best.score,
             is_complete=best.is_complete,
-            words=[Word(word=one.word, probability=one.probability) for one in best.words],
+            confidence=best.confidence,
+            is_doubtful=result.is_doubtful,
+            words=[Word(word=one.word, probability=one.probability, confidence=one.confidence) for one in best.words],
             alternatives=[Alternative(caption=one.caption, score=one.score) for one in others],
             model=model,
         )

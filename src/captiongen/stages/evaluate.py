@@ -11,13 +11,13 @@ from captiongen.params import EvaluateParams
 def evaluate(
     params: EvaluateParams, *, model_folder: Path, data_folder: Path, out_folder: Path, device: str = "cpu"
 ) -> Evaluation:
-    """Captions and scores a split; writes captions.parquet and metrics.json.
+    """Captions and scores a split; writes captions.parquet, metrics.json, risk_coverage.csv.
 
     Args:
         params: the section `evaluate`.
         model_folder: a captioner folder.
         data_folder: what `preprocess` wrote; pictures are prepared again when the captioner wants another size.
-        out_folder: receives the two files.
+        out_folder: receives the files.
         device: where to compute.
 
     Raises:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -19,11 +20,17 @@ from captiongen.data.batches import describe_cut
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.errors import DataError, TrainingError
 from captiongen.files import write_atomically
-from captiongen.model.checkpoint import CaptionerManifest, save_captioner
-from captiongen.params import TrainParams
+from captiongen.inference import CaptionEngine, caption_split
+from captiongen.metrics.calibration import fit_calibration
+from captiongen.metrics.report import score_captions
+from captiongen.model.checkpoint import CaptionerManifest, save_captioner, store_calibration
+from captiongen.params import SelectionParams, TrainParams
 from captiongen.ports import NullTracker, Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.phases import PhasedTraining, Trained
+from captiongen.types import Calibration
+
+_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,8 @@ def train(
             tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
         trained = training.run()
-        manifest = save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))
+        save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))
+        manifest = store_calibration(out_folder, _calibrate(out_folder, data, params.selection, device=device))
         _report(report_folder, trained, manifest)
     tracker.log_tags({"captiongen.model_sha256": manifest.weights_sha256})
     tracker.log_file(report_folder / "curves.csv", folder="training")
@@ -116,6 +124,21 @@ def _facts(params: TrainParams, data: ProcessedData, trained: Trained) -> dict[s
         "dev_cider": trained.best_cider,
         "code_version": captiongen.__version__,
     }
+
+
+def _calibrate(folder: Path, data: ProcessedData, selection: SelectionParams, *, device: torch.device) -> Calibration:
+    """Captions dev as the service will, and holds the probabilities against what people wrote."""
+    engine = CaptionEngine.load(folder, device=str(device))
+    images = tuple(islice(caption_split(engine, data, "dev", batch_size=_BATCH_SIZE), selection.max_images))
+    report = score_captions(
+        {image.image_id: image.hypotheses[0].caption for image in images},
+        {image.image_id: image.references for image in images},
+        decoding=engine.manifest.decode.describe(),
+        split_hash=data.split_hashes["dev"],
+        num_resamples=1,  # nobody reads these intervals
+        seed=0,
+    )
+    return fit_calibration(images, report.per_image)
 
 
 def _report(folder: Path, trained: Trained, manifest: CaptionerManifest) -> None:
