@@ -10,6 +10,7 @@ from captiongen.errors import Abandoned, UsageError
 from captiongen.inference import CachedNextToken, CaptionEngine
 from captiongen.model.checkpoint import load_captioner
 from captiongen.params import DecodeParams
+from captiongen.types import Calibration, Sigmoid
 from tests.tiny import COLOURS, tiny_model_folder, tiny_picture
 
 
@@ -142,6 +143,24 @@ def test_a_guarded_caption_never_says_a_word_twice(engine, pictures):
     assert any(repeats(free))
     assert not any(repeats(guarded))
     assert guarded.describe() == f"{free.describe()} no_repeat_ngram=1"
+
+
+def test_a_calibrated_captioner_says_how_sure_it_may_be(folder, pictures):
+    """Confidences are what the manifest's sigmoids make of probabilities; below the limit a caption is doubtful."""
+    loaded = load_captioner(folder)
+    calibration = Calibration(word=Sigmoid(0.5, 0.1), caption=Sigmoid(2.0, -1.0))
+    manifest = loaded.manifest.model_copy(update={"calibration": calibration})
+    results = CaptionEngine(replace(loaded, manifest=manifest)).caption(pictures)
+    for result, plain in zip(results, CaptionEngine(loaded).caption(pictures), strict=True):
+        best = result.best
+        assert best.confidence == Sigmoid(2.0, -1.0)(plain.best.mean_probability)
+        assert [one.confidence for one in best.words] == [Sigmoid(0.5, 0.1)(one.probability) for one in best.words]
+        assert {one.confidence for one in (plain.best, *plain.best.words)} == {None}
+    limit = results[0].best.confidence
+    asked = manifest.decode.model_copy(update={"min_confidence": limit})
+    for result in CaptionEngine(replace(loaded, manifest=manifest)).caption(pictures, decode=asked):
+        assert result.is_doubtful == (result.best.confidence < limit)
+    assert not any(result.is_doubtful for result in CaptionEngine(loaded).caption(pictures, decode=asked))
 
 
 def test_captions_longer_than_the_model_can_write_are_refused(engine, pictures):

@@ -180,15 +180,23 @@ def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives:
 def _print(path: Path, result: "CaptionResult", num_alternatives: int, is_json: bool) -> None:
     hypotheses = result.hypotheses[:num_alternatives]
     if is_json:
-        words = [{"word": word.word, "probability": round(word.probability, 4)} for word in result.best.words]
+        best = result.best
+        words = [
+            {"word": one.word, "probability": round(one.probability, 4), "confidence": _rounded(one.confidence)}
+            for one in best.words
+        ]
         others = [{"caption": one.caption, "score": round(one.score, 4)} for one in hypotheses]
-        typer.echo(
-            json.dumps({"image": str(path), "caption": result.best.caption, "words": words, "alternatives": others})
-        )
+        sure = {"confidence": _rounded(best.confidence), "is_doubtful": result.is_doubtful}
+        answer = {"image": str(path), "caption": best.caption, **sure, "words": words, "alternatives": others}
+        typer.echo(json.dumps(answer))
         return
-    typer.echo(f"{path}: {result.best.caption}")
+    typer.echo(f"{path}: {result.best.caption}{' (doubtful)' if result.is_doubtful else ''}")
     for one in hypotheses[1:]:
         typer.echo(f"{' ' * len(str(path))}  {one.caption}")
+
+
+def _rounded(confidence: float | None) -> float | None:
+    return None if confidence is None else round(confidence, 4)
 
 
 def _pictures(arguments: list[Path]) -> list[Path]:

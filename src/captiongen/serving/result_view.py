@@ -37,6 +37,7 @@ def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Prep
     ending = "" if best.is_complete else " …"
     parts = [
         f'<p class="cg-caption">{escape(best.caption or "(no words)")}{ending}</p>',
+        _doubt(result),
         _words(best.words),
         _stage(picture, result, preprocessing),
         _candidates(result),
@@ -67,13 +68,25 @@ def caution_view(card: ModelCard) -> str:
     )
 
 
+def _doubt(result: CaptionResult) -> str:
+    """Says so where the model would rather say nothing."""
+    if not result.is_doubtful or result.best.confidence is None:
+        return ""
+    percent = round(100 * result.best.confidence)
+    return (
+        f'<p class="cg-caution" role="note"><b>The model doubts this caption</b>: it gives it a chance of {percent} % '
+        "to be as good as a person's.</p>"
+    )
+
+
 def _words(words: Sequence[WordScore]) -> str:
-    """The words as radio buttons, coloured by probability, and the rules that tie each to its spotlight."""
+    """The words as radio buttons, coloured by confidence, and the rules that tie each to its spotlight."""
     buttons, rules = [], []
     for index, one in enumerate(words):
-        percent = round(100 * one.probability)
+        sure = one.probability if one.confidence is None else one.confidence
+        percent = round(100 * sure)
         buttons.append(
-            f'<label class="cg-word" style="--sure:{one.probability:.3f}" title="{percent} % sure">'
+            f'<label class="cg-word" style="--sure:{sure:.3f}" title="{percent} % sure">'
             f'<input type="radio" name="cg-word" value="{index}">'
             f"<span>{escape(one.word)}</span><small>{percent}&thinsp;%</small></label>"
         )

@@ -53,6 +53,7 @@ def test_answer_names_caption_words_alternatives_and_every_ancestor(served: Serv
     answer = caption(served, encoded(PICTURE))
     assert answer["caption"] == " ".join(word["word"] for word in answer["words"])
     assert all(0.0 < word["probability"] <= 1.0 for word in answer["words"])
+    assert (answer["confidence"], answer["is_doubtful"]) == (None, False)  # nobody has calibrated this model
     scores = [answer["score"], *(one["score"] for one in answer["alternatives"])]
     assert len(scores) == 3
     assert scores == sorted(scores, reverse=True)

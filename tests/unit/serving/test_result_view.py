@@ -29,6 +29,15 @@ def test_every_word_has_its_button_probability_and_spotlight() -> None:
     assert re.findall(r'value="(\d*)" checked', view) == [""]
 
 
+def test_a_calibrated_word_shows_its_confidence_and_a_doubtful_caption_its_doubt() -> None:
+    """What stands under a word is the chance that it fits, where that is known; doubt is said in words."""
+    best = Hypothesis("ball", (WordScore("ball", 0.9, confidence=0.6),), -0.1, -0.1, confidence=0.15)
+    doubtful = result_view(tiny_picture(), CaptionResult((best,), is_doubtful=True), SQUASH)
+    assert re.findall(r"<span>(\w+)</span><small>(\d+)", doubtful)[:1] == [("ball", "60")]
+    assert "chance of 15 %" in doubtful
+    assert "doubts" not in result_view(tiny_picture(), CaptionResult((best,)), SQUASH)
+
+
 def test_candidates_are_listed_best_first_with_scores() -> None:
     """The chosen caption leads the list of candidates."""
     view = result_view(tiny_picture(), captioned("a", "ball"), SQUASH)

@@ -10,6 +10,7 @@ from captiongen.data.images import decode_image
 from captiongen.data.shards import open_processed, write_index
 from captiongen.errors import DataError
 from captiongen.inference import CaptionEngine
+from captiongen.metrics.report import read_report
 from captiongen.params import EvaluateParams
 from captiongen.stages.evaluate import evaluate
 from tests.tiny import tiny_model_folder, tiny_processed
@@ -55,6 +56,18 @@ def test_the_files_say_what_was_evaluated(evaluated):
     text = json.dumps(json.loads((folder / "out" / "metrics.json").read_text()))
     assert facts["split_hash"] in text
     assert manifest.decode.describe() in text
+
+
+def test_the_report_says_what_to_expect_of_single_captions(evaluated):
+    """Rates, calibration errors and the risk-coverage curve are of the captions in the table."""
+    folder, result = evaluated
+    report = read_report(folder / "out" / "metrics.json")
+    assert report.reliability == result.report.reliability
+    cut = [not row.hypotheses[0].is_complete for row in result.captions]
+    assert report.reliability.truncated == sum(cut) / len(cut)
+    last = (folder / "out" / "risk_coverage.csv").read_text().splitlines()[-1].split(",")
+    assert float(last[0]) == 1.0
+    assert float(last[1]) == pytest.approx(report.metrics["cider"].value)
 
 
 def test_data_prepared_in_another_way_are_refused(evaluated, tmp_path):

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from captiongen.data.shards import open_processed, write_index
 from captiongen.errors import CheckpointError, DataError, TrainingError
-from captiongen.inference import CaptionEngine
+from captiongen.inference import CaptionEngine, caption_split
+from captiongen.metrics.calibration import fit_calibration, word_outcomes
+from captiongen.metrics.report import score_captions
 from captiongen.model.checkpoint import load_captioner
 from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
@@ -86,6 +88,26 @@ def test_a_trained_captioner_captions(tmp_path, data_folder, training, params):
     curves = (tmp_path / "reports" / "curves.csv").read_text().splitlines()
     assert curves[0] == "epoch,phase,train_loss,learning_rate,dev_cider,dev_r2"
     assert len(curves) == 3
+
+
+def test_a_training_learns_on_dev_what_its_probabilities_are_worth(tmp_path, data_folder, params):
+    """The manifest carries the calibration of exactly the dev captions that the finished captioner writes."""
+    trained = run(params("finetuned", num_epochs=4), data_folder, tmp_path).manifest
+    engine, data = CaptionEngine.load(tmp_path / "captioner"), open_processed(data_folder)
+    images = list(caption_split(engine, data, "dev", batch_size=5))
+    words = word_outcomes(images)
+    assert 0 < words.is_right.sum() < len(words.is_right)
+    learnt = fit_calibration(images, score_dev(images)).word
+    assert (learnt.slope, learnt.intercept) == pytest.approx(
+        (trained.calibration.word.slope, trained.calibration.word.intercept), abs=1e-3
+    )
+
+
+def score_dev(images):
+    captions = {image.image_id: image.hypotheses[0].caption for image in images}
+    references = {image.image_id: image.references for image in images}
+    report = score_captions(captions, references, decoding="", split_hash="", num_resamples=1, seed=0)
+    return report.per_image
 
 
 def test_training_again_gives_the_same_bytes(tmp_path, data_folder, params):
