@@ -13,26 +13,28 @@ from captiongen.errors import ShardError
 from captiongen.files import write_atomically
 from captiongen.types import CaptionedImage, Hypothesis, WordScore
 
-_HYPOTHESIS = pa.struct(
-    [
-        ("caption", pa.string()),
-        (
-            "words",
-            pa.list_(pa.struct([("word", pa.string()), ("probability", pa.float64()), ("confidence", pa.float64())])),
-        ),
-        ("log_probability", pa.float64()),
-        ("score", pa.float64()),
-        ("is_complete", pa.bool_()),
-        ("confidence", pa.float64()),
-    ]
-)
-CAPTIONS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("hypotheses", pa.list_(_HYPOTHESIS)),
-        ("references", pa.list_(pa.string())),
-    ]
-)
+
+def _schema(*, with_confidence: bool) -> pa.Schema:
+    confidence = [("confidence", pa.float64())] if with_confidence else []
+    word = pa.struct([("word", pa.string()), ("probability", pa.float64()), *confidence])
+    hypothesis = pa.struct(
+        [
+            ("caption", pa.string()),
+            ("words", pa.list_(word)),
+            ("log_probability", pa.float64()),
+            ("score", pa.float64()),
+            ("is_complete", pa.bool_()),
+            *confidence,
+        ]
+    )
+    return pa.schema(
+        [("image_id", pa.string()), ("hypotheses", pa.list_(hypothesis)), ("references", pa.list_(pa.string()))]
+    )
+
+
+CAPTIONS_SCHEMA = _schema(with_confidence=True)
+#: Of versions that were registered before there was a calibration; a champion may be one.
+_UNCALIBRATED = _schema(with_confidence=False)
 
 
 def write_captions(path: Path, rows: Iterable[CaptionedImage], *, facts: dict[str, str] | None = None) -> None:
@@ -74,6 +76,8 @@ def _read(path: Path) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"Expected evaluated captions at {path}: {error}. Run `dvc repro evaluate`.") from error
+    if table.schema.equals(_UNCALIBRATED):
+        table = table.cast(CAPTIONS_SCHEMA).replace_schema_metadata(table.schema.metadata)
     if not table.schema.equals(CAPTIONS_SCHEMA):
         raise ShardError(f"{path} has other columns than this version of captiongen writes. Run `dvc repro evaluate`.")
     return table

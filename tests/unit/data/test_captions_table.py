@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from evaluated import captioned, hypothesis
 
 from captiongen.data.captions_table import read_captions, read_facts, write_captions
 from captiongen.errors import ShardError
+from captiongen.types import WordScore
 
 
 @pytest.fixture
@@ -20,6 +23,19 @@ def test_captions_and_facts_come_back(table: Path):
     """Every row returns in order, and the metadata beside them."""
     assert [row.image_id for row in read_captions(table)] == [f"{number}.png" for number in range(200)]
     assert read_facts(table) == {"split_hash": "0"}
+
+
+def test_a_table_from_before_there_was_a_calibration_is_read(tmp_path: Path):
+    """A champion of an earlier version can still be compared with: its captions have no confidence."""
+    word = {"word": "ball", "probability": 0.5}
+    best = {"caption": "ball", "words": [word], "log_probability": -1.0, "score": -1.0, "is_complete": True}
+    row = {"image_id": "a.png", "hypotheses": [best], "references": ["A ball ."]}
+    old = pa.Table.from_pylist([row]).replace_schema_metadata({"captiongen": '{"split_hash": "0"}'})
+    pq.write_table(old, tmp_path / "captions.parquet")
+    [read] = read_captions(tmp_path / "captions.parquet")
+    assert read.hypotheses[0].words == (WordScore("ball", 0.5, None),)
+    assert read.hypotheses[0].confidence is None
+    assert read_facts(tmp_path / "captions.parquet") == {"split_hash": "0"}
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off", "overwritten", "footer", "page", "folder"])
