@@ -62,15 +62,15 @@ def tiny_tokenizer() -> CaptionTokenizer:
     return CaptionTokenizer.train(captions, TokenizerParams(min_count=1))
 
 
-def tiny_encoder(folder: Path) -> EncoderParams:
+def tiny_encoder(folder: Path, name: str = "test_convnext") -> EncoderParams:
     """An encoder with weights from a file, as a pretrained one has."""
     import timm
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    path = folder / "test_convnext.safetensors"
-    save_file(timm.create_model("test_convnext").state_dict(), path)
-    return EncoderParams(name="test_convnext", weights=str(path), weights_sha256=sha256_of_file(path), output_stride=16)
+    path = folder / f"{name}.safetensors"
+    save_file(timm.create_model(name).state_dict(), path)
+    return EncoderParams(name=name, weights=str(path), weights_sha256=sha256_of_file(path), output_stride=16)
 
 
 def tiny_model_folder(folder: Path, *, seed: int = 0) -> Path:

@@ -224,7 +224,10 @@ class FrozenPhase(PhaseParams):
 
 
 class FinetunedPhase(PhaseParams):
-    """Cross-entropy with encoder and decoder together, on pictures that change from epoch to epoch."""
+    """Cross-entropy with encoder and decoder together, on pictures that change from epoch to epoch.
+
+    An encoder that was trained before keeps its batch statistics; a random one learns them.
+    """
 
     kind: Literal["finetuned"]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1

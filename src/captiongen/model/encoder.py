@@ -36,6 +36,7 @@ class ImageEncoder(nn.Module):
         self.params = params
         self.backbone: Any = backbone  # timm's own methods are not part of nn.Module's type
         self._earlier_stage = _stage_before_last(backbone, params) if params.is_multiscale else None
+        self._keeps_batch_statistics = False
         config = backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1) * 255.0, persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1) * 255.0, persistent=False)
@@ -55,6 +56,24 @@ class ImageEncoder(nn.Module):
         last, (earlier,) = self.backbone.forward_intermediates(normalised, indices=[self._earlier_stage])
         pooled = F.adaptive_avg_pool2d(earlier, last.shape[-2:])
         return torch.cat([last, pooled], dim=1)
+
+    def keep_batch_statistics(self) -> None:
+        """From now on batch norms normalise by the statistics they have learned, in training mode too.
+
+        Under a decoder that was trained on this encoder's features, the statistics of a small batch are noise that it
+        never saw; captioners and detectors are finetuned with them fixed (arXiv 1506.01497).
+        """
+        self._keeps_batch_statistics = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "ImageEncoder":
+        """Sets the mode of training or evaluation, as `nn.Module.train`."""
+        super().train(mode)
+        if self._keeps_batch_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     @property
     def num_classes(self) -> int:

@@ -100,9 +100,13 @@ class PhasedTraining:
         history: tuple[EpochRecord, ...] = ()
         if self._params.start_from is not None and not isinstance(first, DistilledPhase):
             start = Start(best_score=self._selector(captioner, first)(captioner, 0))
+        is_encoder_trained = self._params.encoder.weights != "none" or self._params.start_from is not None
         for phase, name in zip(self._params.phases, self._names, strict=True):
+            if is_encoder_trained and not isinstance(phase, DistilledPhase):
+                captioner.encoder.keep_batch_statistics()
             fitted = self._fit(captioner, phase, start, self._snapshots / name)
             start, history = fitted.reached, (*history, *fitted.progress.history)
+            is_encoder_trained = True
             if isinstance(phase, DistilledPhase):  # its R2 compares with no CIDEr, nor with that of another teacher
                 start = replace(start, best_score=-math.inf)
         self._forget_others()

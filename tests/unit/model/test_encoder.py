@@ -40,6 +40,19 @@ def test_multiscale_adds_the_channels_of_the_stage_before():
     assert (both, grid) == (plain + 48, 2)
 
 
+def test_kept_batch_statistics_serve_in_training_too():
+    """After `keep_batch_statistics` a batch in training mode is normalised as in evaluation, and leaves no trace."""
+    torch.manual_seed(5)
+    encoder = build_encoder(EncoderParams(name="test_efficientnet"))
+    pictures = torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8)
+    encoder.train()(pictures)  # statistics worth keeping
+    expected = encoder.eval()(pictures)
+    encoder.keep_batch_statistics()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    assert torch.equal(encoder.train()(pictures), expected)
+    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
+
+
 def test_weights_from_a_file_are_the_file_s(weights_file):
     """Every tensor of the encoder is the file's; the classifier is left out."""
     digest = sha256_of_file(weights_file)

@@ -17,6 +17,7 @@ from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration, word_outcomes
 from captiongen.metrics.report import score_captions
 from captiongen.model.checkpoint import load_captioner
+from captiongen.model.encoder import build_encoder
 from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
@@ -139,6 +140,20 @@ def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder, params):
     )
     for name, tensor in fresh.encoder.state_dict().items():
         assert torch.equal(tensor, trained.captioner.encoder.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_only_a_random_encoder_learns_batch_statistics(tmp_path, data_folder, is_trained, params):
+    """Finetuning moves a trained encoder's weights and not its batch statistics; a random one must learn them."""
+    encoder = tiny_encoder(tmp_path, "test_efficientnet") if is_trained else EncoderParams(name="test_efficientnet")
+    torch.manual_seed(0)
+    run(params("finetuned", num_epochs=1).model_copy(update={"encoder": encoder}), data_folder, tmp_path)
+    before = load_file(encoder.weights) if is_trained else build_encoder(encoder).backbone.state_dict()
+    after = load_captioner(tmp_path / "captioner").captioner.encoder.backbone.state_dict()
+    statistics = [name for name in after if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) == is_trained for name in statistics)
+    assert not torch.equal(before["conv_stem.weight"], after["conv_stem.weight"])
 
 
 def test_phases_follow_each_other(tmp_path, data_folder, params):
