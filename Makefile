@@ -35,7 +35,7 @@ run: ## from nothing to a released captioner on the sample data
 	@PYTHON=$(PYTHON) tools/run.sh $(CHOSEN_PYTHON)
 
 test: venv ## all default tests
-	@$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup --durations 15
+	@$(BIN)/pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations 15
 
 test-slow: venv ## the tests that take minutes
 	@$(BIN)/pytest -m slow

@@ -3,9 +3,11 @@
 import os
 import shutil
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import captiongen  # noqa: F401 - before timm, torchmetrics or mlflow.pytorch: it makes torchvision importable
 from captiongen.cli.environment import TELEMETRY_OFF, apply_defaults
@@ -43,16 +45,26 @@ apply_defaults(_STATE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests on one worker, and a folder's where its files share a server or a project.
-
-    Slow tests get half an hour each instead of five minutes: what they wait for is not stuck.
-    """
+    """Slow tests get half an hour each instead of five minutes: what they wait for is not stuck."""
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(1800))
-        folder = item.path.parent
-        shares = folder.name in ("e2e", "serving") and "unit" not in folder.parts
-        item.add_marker(pytest.mark.xdist_group(str(folder if shares else item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keeps a file's tests on one worker, and a folder's where its files share a server or a project.
+
+    In pytest 9.2 the groups of `--dist loadgroup` are lost: xdist 3.8 writes them to an attribute that is gone.
+    """
+
+    class SharedFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = PurePosixPath(nodeid.split("::")[0])
+            shares = path.parent.name in ("e2e", "serving") and "unit" not in path.parts
+            return str(path.parent if shares else path)
+
+    return SharedFixtures(config, log)
 
 
 def pytest_sessionfinish() -> None:
