@@ -242,7 +242,8 @@ class SelfCriticalPhase(PhaseParams):
 
     kind: Literal["self_critical"]
     learning_rate: Positive = 1e-5
-    num_samples: Annotated[int, Field(ge=2)] = 5  # captions drawn per image; each is judged against the others' mean
+    num_samples: Annotated[int, Field(ge=2)] = 5  # captions per image; each is judged against the others' mean
+    draws: Literal["samples", "beams"] = "samples"  # of the model's distribution, or the beams of one search
 
 
 CaptionPhase = FrozenPhase | FinetunedPhase | SelfCriticalPhase

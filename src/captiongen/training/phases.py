@@ -170,6 +170,7 @@ class PhasedTraining:
                 num_samples=phase.num_samples,
                 max_tokens=self._params.decode.max_tokens,
                 seed=self._params.seed,
+                draws=phase.draws,
             )
         if phase.teacher is None:
             return CrossEntropy(phase.label_smoothing)

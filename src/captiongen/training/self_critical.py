@@ -4,15 +4,21 @@ Source: Rennie et al., CVPR 2017 (arXiv 1612.00563), with the mean of the image'
 2020 (arXiv 2003.09971). The end token is a word of the reward: without it a caption gains by stopping mid-sentence.
 Document frequencies come from the training references, which are the only ones that training may know.
 
+Captions are drawn from the policy, which is what the gradient assumes, or are the beams of its search, as in Cornia et
+al. 2020 (arXiv 1912.08226): that is biased, and compares captions that the search may really write. A model that was
+trained with label smoothing gives a tenth of its probability to words that fit nowhere; most of its samples hold one.
+
 Shapes: B images, K captions drawn of each, T tokens, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from captiongen.data.batches import Batch, pad
+from captiongen.decode.beam import beam_search
 from captiongen.decode.sample import sample
 from captiongen.decode.stepper import Decoded
 from captiongen.inference import SPECIAL_TOKENS, CachedNextToken, caption_log_probabilities
@@ -23,6 +29,7 @@ from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.objective import features_of, predict_columns
 
 _END = "<eos>"
+_LENGTH_PENALTY = 0.8  # orders the beams that end, and all of them are learned from
 _CIDER_UNIT = 100.0  # rewards as papers count them, so that their learning rates fit
 
 
@@ -34,7 +41,8 @@ class SelfCritical:
         tokenizer: turns drawn tokens into words.
         num_samples: K, at least 2.
         max_tokens: longest caption, the end token counted.
-        seed: decides, with the step, what is drawn.
+        seed: decides, with the step, what is sampled.
+        draws: independent samples, or the K beams of one search.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class SelfCritical:
         num_samples: int,
         max_tokens: int,
         seed: int,
+        draws: Literal["samples", "beams"] = "samples",
     ) -> None:
         self._image_ids = list(references)
         self._scorer = CiderScorer(
@@ -52,6 +61,7 @@ class SelfCritical:
         )
         self._tokenizer = tokenizer
         self._num_samples, self._max_tokens, self._seed = num_samples, max_tokens, seed
+        self._draws = draws
 
     def __call__(self, captioner: Captioner, batch: Batch, *, step: int) -> Tensor:
         """Returns a scalar whose value is minus the mean CIDEr-D (/100) and whose gradient is the policy's."""
@@ -70,10 +80,22 @@ class SelfCritical:
 
     @torch.no_grad()
     def _draw(self, captioner: Captioner, features: Tensor, step: int) -> list[list[Decoded]]:
+        policy = CachedNextToken(captioner.decoder, features)
+        if self._draws == "beams":
+            return beam_search(
+                policy,
+                num_images=len(features),
+                special=SPECIAL_TOKENS,
+                num_beams=self._num_samples,
+                num_hypotheses=self._num_samples,
+                length_penalty=_LENGTH_PENALTY,
+                max_tokens=self._max_tokens,
+                device=features.device,
+            )
         seeds = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         of_images = torch.randint(2**62, (len(features),), generator=seeds).tolist()
         return sample(
-            CachedNextToken(captioner.decoder, features),
+            policy,
             generators=[torch.Generator(features.device).manual_seed(seed) for seed in of_images],
             special=SPECIAL_TOKENS,
             max_tokens=self._max_tokens,

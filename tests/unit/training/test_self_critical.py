@@ -5,9 +5,10 @@ import torch
 
 from captiongen.data.batches import Batch, encode_captions, pad
 from captiongen.decode.stepper import Decoded
+from captiongen.inference import search
 from captiongen.metrics.cider import CiderScorer
 from captiongen.model.captioner import build_captioner
-from captiongen.params import DecoderParams, EncoderParams
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams
 from captiongen.training.self_critical import SelfCritical
 from tests.tiny import COLOURS, THINGS, tiny_captions, tiny_tokenizer
 
@@ -35,8 +36,10 @@ def batch():
     return Batch(range(num_images), features, pad(tokens, tiny_tokenizer().pad_id), is_features=True, is_mirrored=[])
 
 
-def objective(num_samples=4):
-    return SelfCritical(REFERENCES, tiny_tokenizer(), num_samples=num_samples, max_tokens=MAX_TOKENS, seed=0)
+def objective(num_samples=4, draws="samples"):
+    return SelfCritical(
+        REFERENCES, tiny_tokenizer(), num_samples=num_samples, max_tokens=MAX_TOKENS, seed=0, draws=draws
+    )
 
 
 def test_the_same_step_draws_the_same_captions():
@@ -51,9 +54,10 @@ def test_the_same_step_draws_the_same_captions():
     assert not torch.equal(losses[0], losses[1])
 
 
-def test_steps_raise_the_reward():
+@pytest.mark.parametrize("draws", ["samples", "beams"])
+def test_steps_raise_the_reward(draws):
     """A few dozen steps raise the mean CIDEr-D of the captions drawn."""
-    captioner, goal = tiny_captioner(dropout=0.0), objective()
+    captioner, goal = tiny_captioner(dropout=0.0), objective(draws=draws)
     optimiser = torch.optim.Adam(captioner.decoder.parameters(), lr=3e-3)
     rewards = []
     for step in range(60):
@@ -63,6 +67,16 @@ def test_steps_raise_the_reward():
         optimiser.step()
         rewards.append(-loss.item())
     assert sum(rewards[-10:]) > 1.5 * sum(rewards[:10])
+
+
+def test_beams_are_those_of_the_search():
+    """With `beams` the loss is minus the mean reward of the captions that the beam search finds."""
+    captioner, goal = tiny_captioner(), objective(num_samples=3, draws="beams")
+    loss = goal(captioner, batch(), step=0)
+    decode = DecodeParams(num_beams=3, num_hypotheses=3, length_penalty=0.8, max_tokens=MAX_TOKENS)
+    with torch.no_grad():
+        found = search(captioner.decoder, batch().inputs, decode)
+    assert loss.item() == pytest.approx(-goal._rewards(range(len(REFERENCES)), found).mean().item())
 
 
 def test_the_gradient_is_that_of_the_weighted_log_likelihood(monkeypatch):
