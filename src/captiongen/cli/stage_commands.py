@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import typer
 
@@ -98,23 +99,41 @@ def preprocess() -> None:
 def train() -> None:
     """Trains the captioner; a killed run goes on from the last finished epoch.
 
+    With CAPTIONGEN_NUM_PROCESSES=2 in the environment two processes share each batch; so they do under torchrun.
+
     Example: `captiongen train`, or through DVC, which keeps the result: `dvc repro train`.
     """
+    from captiongen.cli.training_processes import joined_processes, start_processes
+
+    if start_processes("train"):
+        return
+    with joined_processes():
+        _train()
+
+
+def _train() -> None:
+    """Trains in this process: the first of those that train together is the one that tracks, writes and tells."""
     from captiongen.adapters.mlflow_tracking import open_run
-    from captiongen.stages.train import train as run
+    from captiongen.stages.train import train as stage
+    from captiongen.training.processes import is_first
 
     layout = Layout()
     params = load_params(layout.params)
+    run = partial(
+        stage,
+        params.train,
+        data_folder=layout.processed,
+        out_folder=layout.model,
+        report_folder=layout.training,
+        state_folder=layout.state,
+    )
+    if not is_first():
+        end_with_dvc()
+        run()
+        return
     with _measured("train"), open_run(layout.root, name=f"train {params.ingest.name}") as tracker:
         log_inputs(tracker, layout.root)
-        result = run(
-            params.train,
-            data_folder=layout.processed,
-            out_folder=layout.model,
-            report_folder=layout.training,
-            state_folder=layout.state,
-            tracker=tracker,
-        )
+        result = run(tracker=tracker)
         history = result.trained.history
         curves = {
             "train loss": [(row.epoch, row.train_loss) for row in history],

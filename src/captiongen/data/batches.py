@@ -3,6 +3,7 @@
 Shapes: B images, K captions of an image (short lists are padded with empty rows), T tokens, S side in px.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,6 +79,11 @@ class Batch:
     is_features: bool
     is_mirrored: Sequence[bool]
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of its captions that are predicted: all but the begin tokens."""
+        return int((self.tokens[..., 1:] != CaptionTokenizer.pad_id).sum())
+
     def to(self, device: torch.device) -> "Batch":
         """Returns the batch with its tensors on a device."""
         return replace(self, inputs=self.inputs.to(device), tokens=self.tokens.to(device))
@@ -85,12 +91,13 @@ class Batch:
 
 def encode_captions(
     captions: Sequence[Sequence[str]], tokenizer: CaptionTokenizer, *, max_tokens: int, is_mirrored: bool = False
-) -> list[list[list[int]]]:
+) -> list[list["array[int]"]]:
     """Encodes each image's captions, shortest first; longer ones than `max_tokens` are cut, without an end token."""
 
-    def encode(caption: str) -> list[int]:
+    def encode(caption: str) -> "array[int]":
         text = normalise_caption(caption)
-        return tokenizer.encode(mirror_caption(text) if is_mirrored else text)[: max_tokens + 1]
+        ids = tokenizer.encode(mirror_caption(text) if is_mirrored else text)
+        return array("i", ids[: max_tokens + 1])  # all captions are held: a quarter of the memory of a list
 
     return [sorted((encode(caption) for caption in of_one), key=len) for of_one in captions]
 
@@ -108,31 +115,43 @@ def describe_cut(captions: Iterable[Sequence[str]], tokenizer: CaptionTokenizer,
 
 
 def epoch_batches(
-    data: TrainingSet, *, batch_size: int, augmentation: AugmentationParams, seed: int, epoch: int
+    data: TrainingSet,
+    *,
+    batch_size: int,
+    augmentation: AugmentationParams,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    num_processes: int = 1,
 ) -> Iterator[Batch]:
-    """Yields every image once, shuffled; the same seed and epoch give the same batches, whatever ran before."""
+    """Yields every image once, shuffled; the same seed and epoch give the same batches, whatever ran before.
+
+    Where several processes train, `batch_size` is that of all together, and each is given its share of every batch; one
+    with fewer images than processes goes to each of them whole.
+    """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(len(data.image_ids), generator=generator).tolist()
-    augment = None if data.is_features else Augmentation(augmentation, generator)
+    # Each image draws from a generator of its own: what becomes of it does not depend on who else is in its share.
+    seeds = torch.randint(2**62, (len(order),), generator=generator)
+    augment = Augmentation(augmentation)
     for start in range(0, len(order), batch_size):
         # Sorted positions read the memory map front to back; the order inside a batch does not matter.
         positions = sorted(order[start : start + batch_size])
-        if augment is None:
+        if len(positions) >= num_processes:
+            positions = positions[rank::num_processes]
+        generators = [torch.Generator().manual_seed(own) for own in seeds[positions].tolist()]
+        if data.is_features:
             maps = FeatureMaps(data.entries, data.mirrored_entries)
-            is_mirrored = [False] * len(positions) if maps.mirrored is None else _toss(len(positions), generator)
+            is_mirrored = [maps.mirrored is not None and _uniform(own, 0.0, 1.0) < 0.5 for own in generators]
             inputs = maps.pick(positions, is_mirrored)
         else:
             entries = torch.from_numpy(np.ascontiguousarray(data.entries[positions]))
-            inputs, is_mirrored = augment(entries.permute(0, 3, 1, 2))
+            inputs, is_mirrored = augment(entries.permute(0, 3, 1, 2), generators)
         rows = [
             (data.mirrored_tokens if mirrored else data.tokens)[i]
             for i, mirrored in zip(positions, is_mirrored, strict=True)
         ]
         yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features, is_mirrored)
-
-
-def _toss(num_images: int, generator: torch.Generator) -> list[bool]:
-    return [value < 0.5 for value in torch.rand(num_images, generator=generator).tolist()]
 
 
 def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
@@ -147,43 +166,44 @@ def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
 
 
 class Augmentation:
-    """Random crops, colours and mirror images, drawn from one generator so that an epoch can be repeated exactly."""
+    """Random crops, colours and mirror images; each picture draws from its own generator, so it can be repeated."""
 
-    def __init__(self, params: AugmentationParams, generator: torch.Generator) -> None:
+    def __init__(self, params: AugmentationParams) -> None:
         self._params = params
-        self._generator = generator
 
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, list[bool]]:
-        """(B, 3, S, S) uint8 -> the same shape, and which of them were mirrored."""
+    def __call__(self, pictures: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, list[bool]]:
+        """(B, 3, S, S) uint8 and B generators -> the same shape, and which of them were mirrored."""
         changed, is_mirrored = [], []
-        for picture in pictures:
-            mirrored = self._params.mirror and self._uniform(0.0, 1.0) < 0.5
-            changed.append(self._colour(self._crop(picture.flip(-1) if mirrored else picture)))
+        for picture, generator in zip(pictures, generators, strict=True):
+            mirrored = self._params.mirror and _uniform(generator, 0.0, 1.0) < 0.5
+            cropped = self._crop(picture.flip(-1) if mirrored else picture, generator)
+            changed.append(self._colour(cropped, generator))
             is_mirrored.append(mirrored)
         return torch.stack(changed), is_mirrored
 
-    def _crop(self, picture: Tensor) -> Tensor:
+    def _crop(self, picture: Tensor, generator: torch.Generator) -> Tensor:
         if self._params.min_crop_area >= 1.0:
             return picture
         from torchvision.transforms.v2 import functional as transforms
 
         side = picture.shape[-1]
-        area = self._uniform(self._params.min_crop_area, 1.0)
-        aspect = self._uniform(0.8, 1.25)
+        area = _uniform(generator, self._params.min_crop_area, 1.0)
+        aspect = _uniform(generator, 0.8, 1.25)
         height, width = (min(side, max(1, round(side * (area * ratio) ** 0.5))) for ratio in (aspect, 1.0 / aspect))
-        top, left = (int(self._uniform(0.0, side - extent + 1)) for extent in (height, width))
+        top, left = (int(_uniform(generator, 0.0, side - extent + 1)) for extent in (height, width))
         cropped: Tensor = transforms.resized_crop(picture, top, left, height, width, [side, side], antialias=True)
         return cropped
 
-    def _colour(self, picture: Tensor) -> Tensor:
+    def _colour(self, picture: Tensor, generator: torch.Generator) -> Tensor:
         strength = self._params.colour
         if not strength:
             return picture
         from torchvision.transforms.v2 import functional as transforms
 
         for adjust in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
-            picture = adjust(picture, self._uniform(1.0 - strength, 1.0 + strength))
+            picture = adjust(picture, _uniform(generator, 1.0 - strength, 1.0 + strength))
         return picture
 
-    def _uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=self._generator))
+
+def _uniform(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,11 +23,12 @@ from captiongen.files import write_atomically
 from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration
 from captiongen.metrics.report import score_captions
-from captiongen.model.checkpoint import CaptionerManifest, save_captioner, store_calibration
+from captiongen.model.checkpoint import CaptionerManifest, read_manifest, save_captioner, store_calibration
 from captiongen.params import SelectionParams, TrainParams
 from captiongen.ports import NullTracker, Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.phases import PhasedTraining, Trained
+from captiongen.training.processes import first_before_others, is_first
 from captiongen.types import Calibration
 
 _BATCH_SIZE = 32
@@ -52,6 +53,9 @@ def train(
 ) -> TrainResult:
     """Trains a captioner, phase by phase; a killed run goes on from the last finished epoch.
 
+    Several processes that have joined a group train together (`captiongen.training.processes`): all call this with the
+    same arguments but the tracker, the first one writes, and all are given the same result.
+
     Args:
         params: the section `train`.
         data_folder: what `preprocess` wrote.
@@ -73,17 +77,24 @@ def train(
             raise DataError(
                 f"{data_folder}: expected images in split {split}, found none. Look at the manifest's splits."
             )
-    with _only_trainer(state_folder):
+    with _only_trainer(state_folder) if is_first() else nullcontext():
+        with first_before_others():
+            pass  # nobody touches the folder before the first process holds its lock
         tracker.log_params(_flat(params.model_dump()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         tokenizer = CaptionTokenizer.load(data.tokenizer_path)
-        if cut := describe_cut(data.references("train").values(), tokenizer, max_tokens=params.decode.max_tokens):
+        cut = describe_cut(data.references("train").values(), tokenizer, max_tokens=params.decode.max_tokens)
+        if cut and is_first():
             tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
         trained = training.run()
-        save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))
-        manifest = store_calibration(out_folder, _calibrate(out_folder, data, params.selection, device=device))
-        _report(report_folder, trained, manifest)
+        with first_before_others():
+            if is_first():
+                save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))
+                store_calibration(out_folder, _calibrate(out_folder, data, params.selection, device=device))
+            manifest = read_manifest(out_folder)
+        if is_first():
+            _report(report_folder, trained, manifest)
     tracker.log_tags({"captiongen.model_sha256": manifest.weights_sha256})
     tracker.log_file(report_folder / "curves.csv", folder="training")
     tracker.flush()

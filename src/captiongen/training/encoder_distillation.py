@@ -21,6 +21,7 @@ from captiongen.data.batches import Batch
 from captiongen.model.encoder import ImageEncoder
 from captiongen.params import DistilledPhase
 from captiongen.training.objective import divergence
+from captiongen.training.processes import is_first, mean_over_processes
 
 _BATCH_SIZE = 32
 _NUM_STANDARDISING = 512
@@ -100,10 +101,10 @@ class EncoderDistillation:
         encoder = self._teacher.encoder
         features = encoder(images)
         loss = F.mse_loss(predicted.float(), self._teacher.standardise(features, predicted.shape[-1]))
-        if logits is None or not self._phase.class_weight:
-            return loss
-        of_classes = divergence(logits, encoder.classify(features), temperature=self._phase.temperature)
-        return loss + self._phase.class_weight * of_classes.mean()
+        if logits is not None and self._phase.class_weight:
+            of_classes = divergence(logits, encoder.classify(features), temperature=self._phase.temperature)
+            loss = loss + self._phase.class_weight * of_classes.mean()
+        return loss * len(images) / mean_over_processes(len(images))
 
 
 class MapSelector:
@@ -126,7 +127,13 @@ class MapSelector:
         num_values, error, total, square = 0, 0.0, torch.zeros(()), 0.0
         for start, images in zip(
             range(0, len(self._pictures), _BATCH_SIZE),
-            tqdm(_batches(self._pictures), desc="dev maps", unit="batch", leave=False, disable=None),
+            tqdm(
+                _batches(self._pictures),
+                desc="dev maps",
+                unit="batch",
+                leave=False,
+                disable=None if is_first() else True,
+            ),
             strict=True,
         ):
             predicted, _ = student(images.to(device))

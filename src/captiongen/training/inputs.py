@@ -19,6 +19,7 @@ from captiongen.data.array_cache import cached_array
 from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.data.unlabelled import UnlabelledPictures
 from captiongen.model.encoder import ImageEncoder
+from captiongen.training.processes import first_before_others, is_first
 from captiongen.types import Split
 
 _IMAGES_PER_BLOCK = 32
@@ -33,13 +34,16 @@ def load_pictures(
     """
     if unlabelled is None:
         key = _key("pictures", data, split)
-        return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
+        with first_before_others():
+            return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
     num_entries = data.counts[split] + len(unlabelled.names)
     key = _key("all-pictures", data, split, unlabelled.sha256, str(data.preprocessing))
     more = unlabelled.prepared(data.preprocessing)
-    bar = tqdm(more, total=len(unlabelled.names), desc="unlabelled images", unit="image", disable=None)
+    hidden = None if is_first() else True
+    bar = tqdm(more, total=len(unlabelled.names), desc="unlabelled images", unit="image", disable=hidden)
     blocks = chain(_pictures(data, split), (picture[None] for picture in bar))
-    return cached_array(cache, key=key, blocks=blocks, num_entries=num_entries)
+    with first_before_others():
+        return cached_array(cache, key=key, blocks=blocks, num_entries=num_entries)
 
 
 def load_features(
@@ -66,7 +70,8 @@ def load_features(
             images = images.flip(-1) if is_mirrored else images
             yield encoder(images).half().cpu().numpy()
 
-    return cached_array(cache, key=key, blocks=encode(), num_entries=data.counts[split])
+    with first_before_others():
+        return cached_array(cache, key=key, blocks=encode(), num_entries=data.counts[split])
 
 
 def _pictures(data: ProcessedData, split: Split) -> Iterator[npt.NDArray[Any]]:

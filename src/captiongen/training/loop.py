@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,8 +19,17 @@ from tqdm import tqdm
 
 from captiongen.data.batches import Batch, TrainingSet, epoch_batches
 from captiongen.errors import TrainingError
-from captiongen.params import AugmentationParams, DistilledPhase, FinetunedPhase, Phase, SelectionParams
+from captiongen.model.captioner import Captioner
+from captiongen.params import (
+    AugmentationParams,
+    DistilledPhase,
+    FinetunedPhase,
+    Phase,
+    SelectionParams,
+    SelfCriticalPhase,
+)
 from captiongen.ports import Tracker
+from captiongen.training.epoch_progress import EpochProgress, tell_epoch
 from captiongen.training.objective import (
     Objective,
     build_optimiser,
@@ -28,12 +38,22 @@ from captiongen.training.objective import (
     warmup_cosine,
 )
 from captiongen.training.precision import autocast
+from captiongen.training.processes import (
+    first_before_others,
+    gather,
+    is_first,
+    mean_over_processes,
+    num_processes,
+    rank,
+    share_batch_statistics,
+    share_gradients,
+    without_sharing,
+)
 from captiongen.training.snapshot import EpochRecord, Progress, TrainingState, load_newest_snapshot, save_snapshot
 
 Model = TypeVar("Model", bound=nn.Module)
 #: Scores a model on the dev split, by the phase's measure: (model, epoch) -> more is better.
 Selector = Callable[[Model, int], float]
-_LABELS = {"dev_cider": "dev CIDEr {:.1f}", "dev_r2": "dev R2 {:.3f}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ class Fitted:
 
 
 class Trainer(Generic[Model]):
-    """Trains one model on one training set.
+    """Trains one model on one training set, alone or as one of several processes.
 
     Args:
         model: changed in place.
@@ -94,9 +114,15 @@ class Trainer(Generic[Model]):
         device: torch.device,
     ) -> None:
         self._data, self._phase, self._selection, self._seed = data, phase, selection, seed
-        self._objective, self._select, self._start = objective, select, start
+        self._select, self._start = select, start
         self._snapshots, self._tracker, self._device = snapshots, tracker, device
-        self._model = model.to(device)
+        self._model = model.to(device).requires_grad_(True)
+        if isinstance(model, Captioner) and data.is_features:
+            model.encoder.requires_grad_(False)
+        if not data.is_features and (warning := share_batch_statistics(model, device)) and is_first():
+            tqdm.write(warning, sys.stderr)
+        # A timm encoder that was cut before its classifier may keep a norm that belongs to it.
+        self._loss = share_gradients(_Loss(model, objective), has_unused_parameters=not data.is_features)
         decay = phase.ema_decay
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
         self._average = average
@@ -107,9 +133,10 @@ class Trainer(Generic[Model]):
     def fit(self) -> Fitted:
         """Trains until the last epoch, or until the dev score has not risen for `selection.patience` looks."""
         start = self._start
-        resumed = load_newest_snapshot(self._snapshots, self._state)
+        with first_before_others():  # who comes first removes damaged ones
+            resumed = load_newest_snapshot(self._snapshots, self._state)
         progress, best = resumed or (Progress(0, start.best_epoch, start.best_score, 0, ()), _copy(self._model))
-        if resumed:
+        if resumed and is_first():
             done = f"{progress.num_epochs_done} of {self._phase.num_epochs}"
             tqdm.write(f"phase {self._phase.kind}: going on after epoch {done}, kept in {self._snapshots}", sys.stderr)
         while (
@@ -126,25 +153,14 @@ class Trainer(Generic[Model]):
                 else replace(record, dev_r2=score)
             )
             progress = _advance(progress, judged, score)
-            save_snapshot(self._snapshots, self._state, progress, best)
-            self._tell(progress, time.monotonic() - started)
+            if is_first():
+                save_snapshot(self._snapshots, self._state, progress, best)
+                tell_epoch(judged, num_done, self._phase.num_epochs, time.monotonic() - started)
         self._model.load_state_dict(best)
         num_epochs = progress.num_epochs_done
         num_steps = start.num_steps + num_epochs * self._steps_per_epoch
         reached = Start(start.num_epochs + num_epochs, num_steps, progress.best_epoch, progress.best_score)
         return Fitted(self._model, progress, reached)
-
-    def _tell(self, progress: Progress, seconds: float) -> None:
-        """One line per epoch, in logs too, where there is no progress bar."""
-        newest, num_epochs = progress.history[-1], self._phase.num_epochs
-        score: float | None = getattr(newest, self._phase.measure)
-        told = "" if score is None else ", " + _LABELS[self._phase.measure].format(score)
-        left = (num_epochs - progress.num_epochs_done) * seconds / 60
-        tqdm.write(
-            f"{newest.phase} {progress.num_epochs_done}/{num_epochs}: loss {newest.train_loss:.3f}{told}, "
-            f"{seconds:.0f} s, about {left:.0f} min left",
-            sys.stderr,
-        )
 
     def _judged(self) -> Model:
         """The weights that are judged and kept: the running average where there is one."""
@@ -157,7 +173,8 @@ class Trainer(Generic[Model]):
         """The dev score of this epoch, in epochs that are looked at."""
         if num_done % self._selection.every_num_epochs and num_done != self._phase.num_epochs:
             return None
-        score = self._select(self._judged().eval(), self._start.num_epochs + num_done)
+        # The mean, should they differ in the last bit: all processes must decide alike.
+        score = mean_over_processes(self._select(self._judged().eval(), self._start.num_epochs + num_done))
         step = self._start.num_steps + num_done * self._steps_per_epoch
         self._tracker.log_metrics({self._phase.measure: score}, step=step)
         return score
@@ -165,8 +182,8 @@ class Trainer(Generic[Model]):
     def _run_epoch(self, number: int) -> EpochRecord:
         """Runs epoch `number` of this phase, 1 for the first."""
         phase, epoch = self._phase, self._start.num_epochs + number
-        # Dropout draws from here: an epoch repeats itself whatever ran before it.
-        torch.manual_seed(self._seed * 1_000_003 + epoch)
+        # Dropout draws from here: an epoch repeats itself whatever ran before it. No two processes drop the same.
+        torch.manual_seed(self._seed * 1_000_003 + epoch + rank() * 2**40)
         self._model.train()
         batches = epoch_batches(
             self._data,
@@ -176,34 +193,31 @@ class Trainer(Generic[Model]):
             else AugmentationParams(),
             seed=self._seed,
             epoch=epoch,
+            rank=rank(),
+            num_processes=num_processes(),
         )
-        loss_sum, num_images, started = 0.0, 0, time.monotonic()
         name = f"{phase.kind} {number}/{phase.num_epochs}"
-        with tqdm(batches, total=self._num_batches, desc=name, disable=None) as bar:
-            for index, batch in enumerate(bar):
-                step = (number - 1) * self._steps_per_epoch + index // phase.accumulation_steps
-                is_step_end = (index + 1) % phase.accumulation_steps == 0 or index + 1 == self._num_batches
-                loss = self._run_batch(batch, step, is_step_end, self._group_size(index))
-                loss_sum, num_images = loss_sum + loss * len(batch.positions), num_images + len(batch.positions)
-                speed = num_images / (time.monotonic() - started)
-                bar.set_postfix(loss=f"{loss_sum / num_images:.3f}", images_per_second=f"{speed:.0f}")
-                metrics = {"train_loss": loss, "images_per_second": speed}
-                self._tracker.log_metrics(metrics, step=self._start.num_steps + step)
+        epoch_so_far = EpochProgress(batches, num_batches=self._num_batches, name=name, tracker=self._tracker)
+        for index, batch in enumerate(epoch_so_far):
+            step = (number - 1) * self._steps_per_epoch + index // phase.accumulation_steps
+            is_step_end = (index + 1) % phase.accumulation_steps == 0 or index + 1 == self._num_batches
+            loss = self._run_batch(batch, step, is_step_end, self._group_size(index))
+            num_images = min(phase.batch_size, len(self._data.image_ids) - index * phase.batch_size)
+            is_of_captions = not isinstance(phase, SelfCriticalPhase)  # which learns from captions it draws
+            num_tokens = num_processes() * mean_over_processes(batch.num_tokens) if is_of_captions else 0.0
+            epoch_so_far.add(loss, num_images=num_images, num_tokens=num_tokens, step=self._start.num_steps + step)
         rate = phase.learning_rate * self._rate(number * self._steps_per_epoch - 1)
         self._tracker.flush()
-        return EpochRecord(epoch, phase.kind, loss_sum / num_images, rate)
+        return EpochRecord(epoch, phase.kind, epoch_so_far.loss, rate)
 
     def _run_batch(self, batch: Batch, step: int, is_step_end: bool, group_size: int) -> float:
+        """Moves the weights, where the step ends here; returns the loss of the whole batch."""
         phase = self._phase
-        with autocast(phase.precision, self._device):
-            loss: Tensor = self._objective(self._model, batch.to(self._device), step=self._start.num_steps + step)
-        if not math.isfinite(loss.item()):
-            names = ", ".join(self._data.image_ids[position] for position in batch.positions[:4])
-            raise TrainingError(
-                f"The training loss became {loss.item()} at step {step} of phase {phase.kind}, in the batch with "
-                f"{names} ... Lower its learning_rate in train.phases, or look at these images and captions."
-            )
-        (loss / group_size).backward()  # type: ignore[no-untyped-call]
+        with nullcontext() if is_step_end else without_sharing(self._loss):
+            with autocast(phase.precision, self._device):
+                loss: Tensor = self._loss(batch.to(self._device), step=self._start.num_steps + step)
+            value = self._finite(loss.item(), batch, step)
+            (loss / group_size).backward()  # type: ignore[no-untyped-call]
         if is_step_end:
             clip_gradients(self._model, phase.max_gradient_norm)
             set_learning_rate(self._state.optimiser, phase.learning_rate * self._rate(step))
@@ -211,7 +225,19 @@ class Trainer(Generic[Model]):
             self._state.optimiser.zero_grad(set_to_none=True)
             if self._average is not None:
                 self._average.update_parameters(self._model)
-        return loss.item()
+        return value
+
+    def _finite(self, own_loss: float, batch: Batch, step: int) -> float:
+        """The loss of the whole batch, from that of this process's share."""
+        loss = mean_over_processes(own_loss)
+        if not math.isfinite(loss):
+            own = [] if math.isfinite(own_loss) else [self._data.image_ids[position] for position in batch.positions]
+            names = ", ".join([name for of_one in gather(own) for name in of_one][:4])
+            raise TrainingError(
+                f"The training loss became {loss} at step {step} of phase {self._phase.kind}, in the batch with "
+                f"{names} ... Lower its learning_rate in train.phases, or look at these images and captions."
+            )
+        return loss
 
     def _group_size(self, index: int) -> int:
         """How many batches make the step that batch `index` belongs to; the epoch's last step may have fewer."""
@@ -221,6 +247,17 @@ class Trainer(Generic[Model]):
     def _rate(self, step: int) -> float:
         num_steps = self._steps_per_epoch * self._phase.num_epochs
         return warmup_cosine(step, num_steps=num_steps, warmup_fraction=self._phase.warmup_fraction)
+
+
+class _Loss(nn.Module):
+    """Model and objective as one module, the form in which torch can share gradients between processes."""
+
+    def __init__(self, model: Model, objective: Objective[Model]) -> None:
+        super().__init__()
+        self.model, self._objective = model, objective
+
+    def forward(self, batch: Batch, *, step: int) -> Tensor:
+        return self._objective(self.model, batch, step=step)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from captiongen.data.batches import Batch
 from captiongen.model.captioner import Captioner
 from captiongen.params import FinetunedPhase, PhaseParams
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.processes import mean_over_processes
 
 Model_contra = TypeVar("Model_contra", bound=nn.Module, contravariant=True)
 
@@ -23,7 +24,11 @@ class Objective(Protocol[Model_contra]):
     """What one phase minimises."""
 
     def __call__(self, model: Model_contra, batch: Batch, /, *, step: int) -> Tensor:
-        """Returns the loss of a batch, a scalar; `step` seeds what is drawn."""
+        """Returns the loss of a batch, a scalar; `step` seeds what is drawn.
+
+        Where several processes train, each holds its share of the batch: the loss is the share's sum over the mean of
+        the processes' counts (`captiongen.training.processes`), so that the mean over processes is the batch's loss.
+        """
 
 
 class CrossEntropy:
@@ -51,7 +56,7 @@ def features_of(captioner: Captioner, batch: Batch) -> Tensor:
 def caption_loss(
     captioner: Captioner, features: Tensor, tokens: Tensor, *, pad_id: int, label_smoothing: float
 ) -> Tensor:
-    """Mean cross-entropy per token of a batch, in nats.
+    """Mean cross-entropy per token of a batch, or of a process's share of it (`Objective`), in nats.
 
     Args:
         captioner: the model.
@@ -64,7 +69,7 @@ def caption_loss(
     total, num_targets = features.new_zeros((), dtype=torch.float32), int((tokens[..., 1:] != pad_id).sum())
     for logits, targets in predict_columns(captioner, features, tokens, pad_id=pad_id):
         total = total + cross_entropy_sum(logits, targets, pad_id=pad_id, label_smoothing=label_smoothing)
-    return total / max(1, num_targets)
+    return total / max(1.0, mean_over_processes(num_targets))
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor, *, pad_id: int, label_smoothing: float) -> Tensor:

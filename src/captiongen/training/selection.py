@@ -15,6 +15,7 @@ from captiongen.model.captioner import Captioner
 from captiongen.params import DecodeParams
 from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.processes import gather, is_first, num_processes, rank
 
 _NUM_SAMPLES = 8
 
@@ -51,20 +52,30 @@ class DevSelector:
 
     @torch.inference_mode()
     def __call__(self, captioner: Captioner, epoch: int) -> float:
-        """Returns CIDEr (x100) of the captioner's captions; leaves it in evaluation mode."""
+        """Returns CIDEr (x100) of the captioner's captions; leaves it in evaluation mode.
+
+        Where several processes train, each captions some of the batches, and all know the score.
+        """
         captioner.eval()
-        device = captioner.decoder.image_positions.device
-        captions: list[str] = []
         starts = range(0, len(self._references), self._batch_size)
-        for start in tqdm(starts, desc="dev captions", unit="batch", leave=False, disable=None):
-            end = min(start + self._batch_size, len(self._references))
-            batch = torch.from_numpy(np.array(self._entries[start:end])).to(device)
-            features = batch.float() if self._is_features else captioner.encoder(batch.permute(0, 3, 1, 2))
-            captions += [
-                self._tokenizer.decode(nbest[0].tokens) for nbest in search(captioner.decoder, features, self._decode)
-            ]
+        mine = starts[rank() :: num_processes()]
+        hidden = None if is_first() else True
+        bar = tqdm(mine, desc="dev captions", unit="batch", leave=False, disable=hidden)
+        by_start = {
+            start: batch
+            for of_one in gather({s: self._caption(captioner, s) for s in bar})
+            for start, batch in of_one.items()
+        }
+        captions = [caption for start in starts for caption in by_start[start]]
         self._tracker.log_captions(self._samples, captions[: len(self._samples)], name="dev", step=epoch)
         return corpus_cider(dict(zip(self._references, captions, strict=True)), self._references)
+
+    def _caption(self, captioner: Captioner, start: int) -> list[str]:
+        """Captions of the batch of images that begins at `start`."""
+        end = min(start + self._batch_size, len(self._references))
+        batch = torch.from_numpy(np.array(self._entries[start:end])).to(captioner.decoder.image_positions.device)
+        features = batch.float() if self._is_features else captioner.encoder(batch.permute(0, 3, 1, 2))
+        return [self._tokenizer.decode(nbest[0].tokens) for nbest in search(captioner.decoder, features, self._decode)]
 
 
 def limit(references: Mapping[str, Sequence[str]], max_images: int | None) -> dict[str, Sequence[str]]:

@@ -11,6 +11,7 @@ trained with label smoothing gives a tenth of its probability to words that fit 
 Shapes: B images, K captions drawn of each, T tokens, V vocabulary.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -27,6 +28,7 @@ from captiongen.model.captioner import Captioner
 from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.objective import features_of, predict_columns
+from captiongen.training.processes import mean_over_processes
 
 _END = "<eos>"
 _LENGTH_PENALTY = 0.8  # orders the beams that end, and all of them are learned from
@@ -41,7 +43,7 @@ class SelfCritical:
         tokenizer: turns drawn tokens into words.
         num_samples: K, at least 2.
         max_tokens: longest caption, the end token counted.
-        seed: decides, with the step, what is sampled.
+        seed: decides, with the step and the image, what is sampled.
         draws: independent samples, or the K beams of one search.
     """
 
@@ -57,7 +59,11 @@ class SelfCritical:
     ) -> None:
         self._image_ids = list(references)
         self._scorer = CiderScorer(
-            {image_id: [[*metric_tokens(text), _END] for text in texts] for image_id, texts in references.items()}
+            {
+                # Interned: all captions are held, and of most words there are thousands.
+                image_id: [[*map(sys.intern, metric_tokens(text)), _END] for text in texts]
+                for image_id, texts in references.items()
+            }
         )
         self._tokenizer = tokenizer
         self._num_samples, self._max_tokens, self._seed = num_samples, max_tokens, seed
@@ -67,7 +73,10 @@ class SelfCritical:
         """Returns a scalar whose value is minus the mean CIDEr-D (/100) and whose gradient is the policy's."""
         captioner.eval()  # without dropout the captions are drawn from the very policy whose gradient is taken
         features = features_of(captioner, batch)
-        drawn = [sorted(of_one, key=lambda one: len(one.tokens)) for of_one in self._draw(captioner, features, step)]
+        drawn = [
+            sorted(of_one, key=lambda one: len(one.tokens))
+            for of_one in self._draw(captioner, features, batch.positions, step)
+        ]
         rewards = self._rewards(batch.positions, drawn).to(features.device)  # (B, K)
         bos_id, pad_id = SPECIAL_TOKENS.bos_id, SPECIAL_TOKENS.pad_id
         tokens = pad([[[bos_id, *one.tokens] for one in of_one] for of_one in drawn], pad_id).to(features.device)
@@ -75,11 +84,11 @@ class SelfCritical:
         surrogate = features.new_zeros(())
         for advantages, (logits, targets) in zip(_advantages(rewards).unbind(1), columns, strict=True):
             surrogate = surrogate - (advantages * _log_probabilities(logits, targets)).sum()
-        surrogate = surrogate / (tokens[..., 1:] != pad_id).sum()
-        return surrogate - surrogate.detach() - rewards.mean()
+        surrogate = surrogate / mean_over_processes(int((tokens[..., 1:] != pad_id).sum()))
+        return surrogate - surrogate.detach() - rewards.sum() / mean_over_processes(rewards.numel())
 
     @torch.no_grad()
-    def _draw(self, captioner: Captioner, features: Tensor, step: int) -> list[list[Decoded]]:
+    def _draw(self, captioner: Captioner, features: Tensor, positions: Sequence[int], step: int) -> list[list[Decoded]]:
         policy = CachedNextToken(captioner.decoder, features)
         if self._draws == "beams":
             return beam_search(
@@ -93,7 +102,8 @@ class SelfCritical:
                 device=features.device,
             )
         seeds = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
-        of_images = torch.randint(2**62, (len(features),), generator=seeds).tolist()
+        # One for every image there is: what is drawn of an image does not depend on the others of its batch.
+        of_images = torch.randint(2**62, (len(self._image_ids),), generator=seeds)[list(positions)].tolist()
         return sample(
             policy,
             generators=[torch.Generator(features.device).manual_seed(seed) for seed in of_images],

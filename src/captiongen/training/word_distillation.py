@@ -10,6 +10,7 @@ from captiongen.data.batches import Batch, FeatureMaps
 from captiongen.model.captioner import Captioner
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.objective import cross_entropy_sum, divergence, features_of, predict_columns
+from captiongen.training.processes import mean_over_processes
 
 
 class WordDistillation:
@@ -49,7 +50,7 @@ class WordDistillation:
             human = cross_entropy_sum(logits, targets, pad_id=pad_id, label_smoothing=self._label_smoothing)
             from_teacher = divergence(logits, teacher_logits, temperature=self._temperature)[targets != pad_id].sum()
             total = total + (1.0 - self._weight) * human + self._weight * from_teacher
-        return total / max(1, int((batch.tokens[..., 1:] != pad_id).sum()))
+        return total / max(1.0, mean_over_processes(batch.num_tokens))
 
     def _features_of_teacher(self, batch: Batch) -> Tensor:
         if self._features is None:

@@ -40,6 +40,36 @@ def test_an_epoch_shows_every_image_once(num_images, batch_size, epoch):
         assert batch.inputs[:, 1, 0, 0].tolist() == list(batch.positions)
 
 
+@settings(max_examples=15, deadline=None)
+@given(num_images=st.integers(1, 23), batch_size=st.integers(1, 9), num_processes=st.integers(2, 4))
+def test_shares_make_up_the_batch(num_images, batch_size, num_processes):
+    """Each batch is parted without loss or overlap; a picture changes as it does in one process.
+
+    A batch of fewer images than processes goes to all of them.
+    """
+
+    def batches(**share):
+        return epoch_batches(
+            training_set(num_images),
+            batch_size=batch_size,
+            augmentation=AugmentationParams(mirror=True, min_crop_area=0.5, colour=0.2),
+            seed=1,
+            epoch=1,
+            **share,
+        )
+
+    of_processes = [batches(rank=rank, num_processes=num_processes) for rank in range(num_processes)]
+    for whole, *shares in zip(batches(), *of_processes, strict=True):
+        picture_of = dict(zip(whole.positions, whole.inputs, strict=True))
+        for share in shares:
+            for position, picture in zip(share.positions, share.inputs, strict=True):
+                assert picture.equal(picture_of[position])
+        if len(whole.positions) < num_processes:
+            assert [share.positions for share in shares] == [whole.positions] * num_processes
+        else:
+            assert sorted(position for share in shares for position in share.positions) == list(whole.positions)
+
+
 def test_epochs_differ_and_repeat_by_seed():
     """The order changes with the epoch and the seed, and only with them."""
 

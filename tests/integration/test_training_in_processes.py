@@ -1,0 +1,221 @@
+"""A training in two processes gives what it gives in one."""
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from captiongen.params import DecodeParams, DecoderParams, TrainParams
+from captiongen.ports import NullTracker, Tracker
+from captiongen.stages.train import TrainResult, train
+from tests.tiny import tiny_encoder, tiny_processed
+
+NUM_PROCESSES = 2
+#: Numbers are added in another order. A step is 5e-4.
+WEIGHTS_TOLERANCE, LOSS_TOLERANCE = 5e-5, 1e-6
+#: A bias of all keys moves no attention: its gradient is rounding, of which AdamW makes whole steps.
+WITHOUT_GRADIENT = ("self_attention.query_key_value.bias", "cross_attention.key_value.bias")
+AUGMENTATION = {"mirror": True, "min_crop_area": 0.8, "colour": 0.1}
+
+
+class FatalTracker(NullTracker):
+    """Ends its process, as a kill would, when it hears of dev CIDEr for the `num_looks`-th time."""
+
+    def __init__(self, num_looks: int) -> None:
+        self._num_looks = num_looks
+
+    def log_metrics(self, metrics, *, step):
+        self._num_looks -= "dev_cider" in metrics
+        if self._num_looks == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(params: TrainParams, data_folder: Path, folder: Path, tracker: Tracker | None = None) -> TrainResult:
+    return train(
+        params,
+        data_folder=data_folder,
+        out_folder=folder / "captioner",
+        report_folder=folder / "reports",
+        state_folder=folder / "state",
+        tracker=tracker,
+    )
+
+
+def run_as_one_of_several(
+    rank: int, params: TrainParams, data_folder: Path, folder: Path, num_looks: int | None
+) -> None:
+    """What each process does; `manifest-N` tells what process N was given back."""
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=NUM_PROCESSES)
+    result = run(params, data_folder, folder, FatalTracker(num_looks) if rank and num_looks else None)
+    (folder / f"manifest-{rank}.json").write_text(result.manifest.model_dump_json())
+    torch.distributed.destroy_process_group()
+
+
+def run_together(
+    params: TrainParams, data_folder: Path, folder: Path, *, num_looks: int | None = None
+) -> list[int | None]:
+    """Trains in two processes and returns their exit codes; the second one may be killed at its `num_looks`-th look."""
+    folder.mkdir(exist_ok=True)
+    (folder / "store").unlink(missing_ok=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["captiongen.stages.train", "tests.tiny"])
+    children = [
+        context.Process(target=run_as_one_of_several, args=(rank, params, data_folder, folder, num_looks))
+        for rank in range(NUM_PROCESSES)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    return [child.exitcode for child in children]
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_processed(tmp_path_factory.mktemp("processed"))
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
+    """Every kind of phase, a last batch of one image, and no dropout, which two processes draw anew."""
+    return TrainParams(
+        encoder=tiny_encoder(tmp_path_factory.mktemp("weights")),
+        decoder=DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0),
+        phases=[
+            {"kind": "frozen", "num_epochs": 1, "batch_size": 5, "mirror": True, "ema_decay": 0.5},
+            {
+                "kind": "finetuned",
+                "num_epochs": 1,
+                "batch_size": 3,
+                "accumulation_steps": 2,
+                "augmentation": AUGMENTATION,
+            },
+            {"kind": "self_critical", "num_epochs": 1, "batch_size": 5, "learning_rate": 1e-4},
+        ],
+        decode=DecodeParams(num_beams=2, max_tokens=12),
+    )
+
+
+def snapshots(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights at the end of every phase, by its name; they are the trained ones also where an earlier epoch won."""
+    newest = {path.parent.parent.name: path for path in sorted(folder.glob("state/training/*/epoch-*/captioner.*"))}
+    return {name: load_file(path) for name, path in newest.items()}
+
+
+def test_two_processes_give_the_result_of_one(tmp_path, data_folder, params):
+    """Losses agree to 1e-6, weights to 5e-5 (a tenth of a step); both processes are given the model that one wrote."""
+    alone = run(params, data_folder, tmp_path / "alone")
+    assert run_together(params, data_folder, tmp_path / "together") == [0, 0]
+    written = (tmp_path / "together" / "captioner" / "manifest.json").read_text()
+    for rank in range(NUM_PROCESSES):
+        assert json.loads((tmp_path / "together" / f"manifest-{rank}.json").read_text()) == json.loads(written)
+    rows = csv.DictReader((tmp_path / "together" / "reports" / "curves.csv").open())
+    for row, record in zip(rows, alone.trained.history, strict=True):
+        assert float(row["train_loss"]) == pytest.approx(record.train_loss, abs=LOSS_TOLERANCE)
+        assert float(row["dev_cider"]) == pytest.approx(record.dev_cider)
+    expected, found = snapshots(tmp_path / "alone"), snapshots(tmp_path / "together")
+    assert len(expected) == len(params.phases)
+    for phase, weights in expected.items():
+        for name, tensor in weights.items():
+            if name.endswith(WITHOUT_GRADIENT):
+                continue
+            torch.testing.assert_close(
+                found[phase][name], tensor, rtol=0, atol=WEIGHTS_TOLERANCE, msg=f"{phase} {name}"
+            )
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others_and_resuming_is_exact(tmp_path, data_folder, params):
+    """With dropout too: two processes of which one was killed go on to the same bytes as two that nobody touched."""
+    decoder = params.decoder.model_copy(update={"dropout": 0.2})
+    params = params.model_copy(update={"decoder": decoder})
+    assert run_together(params, data_folder, tmp_path / "untouched") == [0, 0]
+    assert run_together(params, data_folder, tmp_path / "killed", num_looks=2) == [1, -signal.SIGKILL]
+    assert not list((tmp_path / "killed").glob("captioner/*"))
+    assert run_together(params, data_folder, tmp_path / "killed") == [0, 0]
+    for name in ("captioner/model.safetensors", "captioner/manifest.json", "reports/curves.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "untouched" / name).read_bytes(), name
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path, data_folder: Path) -> Path:
+    """A project folder whose graph has a training and what comes before it."""
+    shutil.copytree(data_folder, tmp_path / "data" / "prepared")
+    stages = {
+        "preprocess": {
+            "cmd": "cp -r data/prepared data/processed",
+            "deps": ["data/prepared"],
+            "outs": ["data/processed"],
+        },
+        "train": {
+            "cmd": "captiongen train",
+            "deps": ["data/processed"],
+            "params": ["train"],
+            "outs": ["models/captioner"],
+            "metrics": ["reports/training/train.json"],
+            "plots": ["reports/training/curves.csv"],
+        },
+    }
+    train_params = {
+        "encoder": {"name": "test_convnext", "output_stride": 16},
+        "decoder": {"width": 32, "num_layers": 1, "num_heads": 2},
+        "phases": [{"kind": "finetuned", "num_epochs": 2, "batch_size": 5}],
+        "decode": {"num_beams": 2, "max_tokens": 12},
+    }
+    params = {
+        "ingest": {"source": "scenes", "path": "data/raw/scenes", "name": "tiny"},
+        "preprocess": {"image_size_px": 64, "resize": "squash"},
+        "train": train_params,
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def call(*command: str, cwd: Path, num_processes: int | None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    if num_processes is not None:
+        environment["CAPTIONGEN_NUM_PROCESSES"] = str(num_processes)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_dvc_trains_in_several_processes_and_knows_no_difference(tiny_project):
+    """`CAPTIONGEN_NUM_PROCESSES=2 dvc repro` trains, tells each epoch once, and leaves one process nothing to do."""
+    process = call("dvc", "repro", cwd=tiny_project, num_processes=2)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("finetuned 2/2") == 1
+    assert process.stdout.count("best epoch") == 1
+    again = call("dvc", "repro", "--dry", cwd=tiny_project, num_processes=None)
+    assert "Running stage" not in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["captiongen", "torchrun"])
+def test_an_error_is_told_once(tiny_project, launcher):
+    """A loss that is no number in one share ends all processes with one message; our command has its exit code."""
+    params = yaml.safe_load((tiny_project / "params.yaml").read_text())
+    params["train"]["phases"][0] |= {"learning_rate": 1e30, "max_gradient_norm": 1e30, "num_epochs": 30}
+    (tiny_project / "params.yaml").write_text(yaml.safe_dump(params))
+    call("dvc", "repro", "preprocess", cwd=tiny_project, num_processes=None)
+    commands = {
+        "captiongen": ["captiongen", "train"],
+        "torchrun": ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "captiongen", "train"],
+    }
+    process = call(*commands[launcher], cwd=tiny_project, num_processes=2)
+    assert process.returncode == {"captiongen": 6, "torchrun": 1}[launcher], process.stderr
+    assert process.stderr.count("error: The training loss became") == 1
