@@ -1,4 +1,4 @@
-"""A training in two processes gives what it gives in one."""
+"""A training in two processes gives what it gives in one, and ends as one."""
 
 import csv
 import json
@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -19,6 +21,8 @@ from captiongen.params import DecodeParams, DecoderParams, TrainParams
 from captiongen.ports import NullTracker, Tracker
 from captiongen.stages.train import TrainResult, train
 from tests.tiny import tiny_encoder, tiny_processed
+
+pytestmark = pytest.mark.slow
 
 NUM_PROCESSES = 2
 #: Numbers are added in another order. A step is 5e-4.
@@ -110,43 +114,63 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
     )
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, params: TrainParams) -> Path:
+    """The folder of a training in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    run(params, data_folder, folder)
+    return folder
+
+
 def snapshots(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     """The weights at the end of every phase, by its name; they are the trained ones also where an earlier epoch won."""
     newest = {path.parent.parent.name: path for path in sorted(folder.glob("state/training/*/epoch-*/model.*"))}
     return {name: load_file(path) for name, path in newest.items()}
 
 
-def test_two_processes_give_the_result_of_one(tmp_path, data_folder, params):
-    """Losses agree to 1e-6, weights to 5e-5 (a tenth of a step); both processes are given the model that one wrote."""
-    alone = run(params, data_folder, tmp_path / "alone")
-    assert run_together(params, data_folder, tmp_path / "together") == [0, 0]
-    written = (tmp_path / "together" / "captioner" / "manifest.json").read_text()
-    for rank in range(NUM_PROCESSES):
-        assert json.loads((tmp_path / "together" / f"manifest-{rank}.json").read_text()) == json.loads(written)
-    curves = (tmp_path / "together" / "reports" / "curves.csv").read_text().splitlines()
-    for row, record in zip(csv.DictReader(curves), alone.trained.history, strict=True):
-        assert float(row["train_loss"]) == pytest.approx(record.train_loss, abs=LOSS_TOLERANCE)
-        measure = "dev_r2" if record.phase == "distilled" else "dev_cider"
-        assert float(row[measure]) == pytest.approx(getattr(record, measure), abs=LOSS_TOLERANCE)
-    expected, found = snapshots(tmp_path / "alone"), snapshots(tmp_path / "together")
-    assert len(expected) == len(params.phases)
-    for phase, weights in expected.items():
+def curves(folder: Path) -> list[dict[str, float | str]]:
+    """The rows of curves.csv, numbers as numbers."""
+    rows = csv.DictReader((folder / "reports" / "curves.csv").read_text().splitlines())
+    return [{name: text if name == "phase" or not text else float(text) for name, text in row.items()} for row in rows]
+
+
+def check_is_that_of(expected_folder: Path, found_folder: Path, *, num_phases: int) -> None:
+    """Holds two trainings against each other: losses and dev scores of all epochs, weights of all phases."""
+    for found, expected in zip(curves(found_folder), curves(expected_folder), strict=True):
+        assert found == pytest.approx(expected, abs=LOSS_TOLERANCE)
+    of_expected, of_found = snapshots(expected_folder), snapshots(found_folder)
+    assert len(of_expected) == num_phases
+    for phase, weights in of_expected.items():
         for name, tensor in weights.items():
-            if name.endswith(WITHOUT_GRADIENT):
-                continue
-            torch.testing.assert_close(
-                found[phase][name], tensor, rtol=0, atol=WEIGHTS_TOLERANCE, msg=f"{phase} {name}"
-            )
+            if not name.endswith(WITHOUT_GRADIENT):
+                torch.testing.assert_close(
+                    of_found[phase][name], tensor, rtol=0, atol=WEIGHTS_TOLERANCE, msg=f"{phase} {name}"
+                )
 
 
-@pytest.mark.slow
-def test_a_killed_process_ends_the_others_and_resuming_is_exact(tmp_path, data_folder, params):
-    """With dropout too: two processes of which one was killed go on to the same bytes as two that nobody touched."""
+def test_two_processes_give_the_result_of_one(tmp_path, data_folder, params, alone):
+    """Losses agree to 1e-6, weights to 5e-5 (a tenth of a step); both processes are given the model that one wrote."""
+    assert run_together(params, data_folder, tmp_path) == [0, 0]
+    check_is_that_of(alone, tmp_path, num_phases=len(params.phases))
+    written = (tmp_path / "captioner" / "manifest.json").read_text()
+    for rank in range(NUM_PROCESSES):
+        assert json.loads((tmp_path / f"manifest-{rank}.json").read_text()) == json.loads(written)
+
+
+def test_one_process_goes_on_where_two_were_killed(tmp_path, data_folder, params, alone):
+    """A training of two processes of which one was killed writes nothing, and one process brings it to the same end."""
+    assert run_together(params, data_folder, tmp_path, num_looks=2) == [1, -signal.SIGKILL]
+    assert not list(tmp_path.glob("captioner/*"))
+    run(params, data_folder, tmp_path)
+    check_is_that_of(alone, tmp_path, num_phases=len(params.phases))
+
+
+def test_resuming_with_dropout_is_exact(tmp_path, data_folder, params):
+    """Two processes of which one was killed go on to the same bytes as two that nobody touched."""
     decoder = params.decoder.model_copy(update={"dropout": 0.2})
     params = params.model_copy(update={"decoder": decoder})
     assert run_together(params, data_folder, tmp_path / "untouched") == [0, 0]
     assert run_together(params, data_folder, tmp_path / "killed", num_looks=2) == [1, -signal.SIGKILL]
-    assert not list((tmp_path / "killed").glob("captioner/*"))
     assert run_together(params, data_folder, tmp_path / "killed") == [0, 0]
     for name in ("captioner/model.safetensors", "captioner/manifest.json", "reports/curves.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "untouched" / name).read_bytes(), name
@@ -189,14 +213,26 @@ def tiny_project(tmp_path: Path, data_folder: Path) -> Path:
     return tmp_path
 
 
+def environment(num_processes: int | None) -> dict[str, str]:
+    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return variables if num_processes is None else {**variables, "CAPTIONGEN_NUM_PROCESSES": str(num_processes)}
+
+
 def call(*command: str, cwd: Path, num_processes: int | None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    if num_processes is not None:
-        environment["CAPTIONGEN_NUM_PROCESSES"] = str(num_processes)
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    variables = environment(num_processes)
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+def without_dvc(project: Path, num_epochs: int, **phase: float) -> Path:
+    """The project with its data in place and a longer training."""
+    shutil.copytree(project / "data" / "prepared", project / "data" / "processed")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train"]["phases"][0] |= {"num_epochs": num_epochs, **phase}
+    params["train"]["selection"] = {"patience": num_epochs}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    return project
+
+
 def test_dvc_trains_in_several_processes_and_knows_no_difference(tiny_project):
     """`CAPTIONGEN_NUM_PROCESSES=2 dvc repro` trains, tells each epoch once, and leaves one process nothing to do."""
     process = call("dvc", "repro", cwd=tiny_project, num_processes=2)
@@ -207,18 +243,35 @@ def test_dvc_trains_in_several_processes_and_knows_no_difference(tiny_project):
     assert "Running stage" not in again.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["captiongen", "torchrun"])
 def test_an_error_is_told_once(tiny_project, launcher):
     """A loss that is no number in one share ends all processes with one message; our command has its exit code."""
-    params = yaml.safe_load((tiny_project / "params.yaml").read_text())
-    params["train"]["phases"][0] |= {"learning_rate": 1e30, "max_gradient_norm": 1e30, "num_epochs": 30}
-    (tiny_project / "params.yaml").write_text(yaml.safe_dump(params))
-    call("dvc", "repro", "preprocess", cwd=tiny_project, num_processes=None)
+    project = without_dvc(tiny_project, 30, learning_rate=1e30, max_gradient_norm=1e30)
     commands = {
         "captiongen": ["captiongen", "train"],
         "torchrun": ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "captiongen", "train"],
     }
-    process = call(*commands[launcher], cwd=tiny_project, num_processes=2)
+    process = call(*commands[launcher], cwd=project, num_processes=2)
     assert process.returncode == {"captiongen": 6, "torchrun": 1}[launcher], process.stderr
     assert process.stderr.count("error: The training loss became") == 1
+
+
+@pytest.mark.parametrize("victim", ["the command", "the first process", "the second process"])
+def test_a_kill_ends_all(tiny_project, victim):
+    """Whoever is killed -9, nobody is left after some seconds; the command, while it lives, says what happened."""
+    project, said = without_dvc(tiny_project, 500), tiny_project / "stderr.txt"
+    with said.open("w") as file:
+        command = subprocess.Popen(["captiongen", "train"], cwd=project, env=environment(2), stderr=file)
+    while "finetuned 1/500" not in said.read_text():
+        assert command.poll() is None, said.read_text()
+        time.sleep(0.1)
+    launcher = psutil.Process(command.pid)
+    trainers = sorted(launcher.children(), key=lambda child: int(child.environ()["RANK"]))
+    assert len(trainers) == NUM_PROCESSES
+    {"the command": launcher, "the first process": trainers[0], "the second process": trainers[1]}[victim].kill()
+    _, left = psutil.wait_procs([launcher, *trainers], timeout=15)
+    assert left == []
+    if victim != "the command":
+        assert command.wait() == 6
+        assert said.read_text().count("was ended by SIGKILL") == 1
+        assert "Traceback" not in said.read_text()

@@ -128,7 +128,6 @@ def _train() -> None:
         state_folder=layout.state,
     )
     if not is_first():
-        end_with_dvc()
         run()
         return
     with _measured("train"), open_run(layout.root, name=f"train {params.ingest.name}") as tracker:

@@ -12,19 +12,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from captiongen.cli.parent_process import sigterm_with_parent
-from captiongen.errors import TrainingError, UsageError
-
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+from captiongen.cli.parent_process import end_with_dvc, sigterm_with_parent
+from captiongen.errors import CaptionGenError, TrainingError, UsageError
 
 _VARIABLE = "CAPTIONGEN_NUM_PROCESSES"
 # The first process may compute the features of a large data set while the others wait. A process that dies closes its
 # connections, which the others notice at once; only one that hangs is found by this.
 _PATIENCE = timedelta(days=1)
-_UNTIL_ENDED_SECONDS = 30.0
+# Whoever started the processes ends all of them as soon as one has ended with an error or was killed. To end with an
+# error takes a while: the run is closed first.
+_UNTIL_KILLED_IS_NOTICED_SECONDS, _UNTIL_ENDED_SECONDS = 2.0, 30.0
 
 
 def start_processes(*command: str) -> bool:
@@ -40,6 +38,7 @@ def start_processes(*command: str) -> bool:
     num_processes = _num_processes_wanted()
     if num_processes == 1 or "WORLD_SIZE" in os.environ:
         return False
+    end_with_dvc()
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -58,7 +57,14 @@ def start_processes(*command: str) -> bool:
     try:
         elastic_launch(config, sys.executable)("-m", "captiongen", *command)
     except ChildFailedError as error:
-        _leave_as(list(error.failures.values()))
+        _, cause = error.get_first_failure()
+        if cause.exitcode > 0:
+            sys.exit(cause.exitcode)
+        raise TrainingError(
+            f"Training process {cause.local_rank} was ended by {signal.Signals(-cause.exitcode).name}. If the machine "
+            f"ran out of memory, set a smaller {_VARIABLE}; called again, the training goes on from its last finished "
+            "epoch."
+        ) from error
     except SignalException as error:
         sys.exit(128 + error.sigval)
     return True
@@ -68,40 +74,31 @@ def start_processes(*command: str) -> bool:
 def joined_processes() -> Iterator[None]:
     """Joins this process with the others that torchrun, or `start_processes`, started; alone it stays alone.
 
-    The first process to fail says why. Those that fail because of it wait for their end, and are silent.
+    The first process to fail says why. Those that fail with it, or because of it, are ended before they say anything.
 
     Raises:
         UsageError: there are fewer GPUs than processes.
-        TrainingError: the others are gone, and nobody ended this one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    sigterm_with_parent()()
     from torch import cuda, distributed
-    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
-    sigterm_with_parent()()
     store, rank, world_size = next(rendezvous("env://"))
     try:
         if cuda.is_available():
             _choose_gpu(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo",
-            store=PrefixStore("captiongen", store),
-            rank=rank,
-            world_size=world_size,
-            timeout=_PATIENCE,
-        )
+        backend = "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_PATIENCE)
         yield
     except Exception as error:
-        is_lost = isinstance(error, distributed.DistError) or (type(error) is RuntimeError and "gloo" in str(error))
-        if store.add("captiongen/num_failed", 1) == 1 and not is_lost:
-            raise
-        time.sleep(_UNTIL_ENDED_SECONDS)  # who started the processes ends them all, once one has said why it fails
-        raise TrainingError(
-            f"Process {rank} of {world_size} lost the others. Look at their output, and at the network."
-        ) from error
+        if store.add("captiongen/num_failed", 1) > 1:
+            time.sleep(_UNTIL_ENDED_SECONDS)
+        elif not isinstance(error, CaptionGenError):  # perhaps only that the connection to a killed process is gone
+            time.sleep(_UNTIL_KILLED_IS_NOTICED_SECONDS)
+        raise
     distributed.destroy_process_group()
 
 
@@ -121,18 +118,3 @@ def _choose_gpu(local_rank: int, num_local: int) -> None:
             "set CUDA_VISIBLE_DEVICES= to train on the CPU."
         )
     cuda.set_device(local_rank)
-
-
-def _leave_as(failures: "list[ProcessFailure]") -> None:
-    """Ends as the process that failed did; those that were told to stop because of it come second."""
-    said_why = [failure.exitcode for failure in failures if 0 < failure.exitcode < 128]
-    if said_why:
-        sys.exit(said_why[0])
-    killed = [failure for failure in failures if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM]
-    if killed:
-        name = signal.Signals(-killed[0].exitcode).name
-        raise TrainingError(
-            f"Training process {killed[0].local_rank} was ended by {name}. If the machine ran out of memory, set a "
-            f"smaller {_VARIABLE}; called again, the training goes on from its last finished epoch."
-        )
-    sys.exit(128 + signal.SIGTERM)

@@ -78,13 +78,11 @@ def train(
                 f"{data_folder}: expected images in split {split}, found none. Look at the manifest's splits."
             )
     with _only_trainer(state_folder) if is_first() else nullcontext():
-        with first_before_others():
-            pass  # nobody touches the folder before the first process holds its lock
         tracker.log_params(_flat(params.model_dump()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         tokenizer = CaptionTokenizer.load(data.tokenizer_path)
         cut = describe_cut(data.references("train").values(), tokenizer, max_tokens=params.decode.max_tokens)
-        if cut and is_first():
+        if is_first() and cut:
             tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
         trained = training.run()

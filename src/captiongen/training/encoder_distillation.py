@@ -21,7 +21,7 @@ from captiongen.data.batches import Batch
 from captiongen.model.encoder import ImageEncoder
 from captiongen.params import DistilledPhase
 from captiongen.training.objective import divergence
-from captiongen.training.processes import is_first, mean_over_processes
+from captiongen.training.processes import hides_bars, mean_over_processes
 
 _BATCH_SIZE = 32
 _NUM_STANDARDISING = 512
@@ -127,13 +127,7 @@ class MapSelector:
         num_values, error, total, square = 0, 0.0, torch.zeros(()), 0.0
         for start, images in zip(
             range(0, len(self._pictures), _BATCH_SIZE),
-            tqdm(
-                _batches(self._pictures),
-                desc="dev maps",
-                unit="batch",
-                leave=False,
-                disable=None if is_first() else True,
-            ),
+            tqdm(_batches(self._pictures), desc="dev maps", unit="batch", leave=False, disable=hides_bars()),
             strict=True,
         ):
             predicted, _ = student(images.to(device))

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from captiongen.data.batches import Batch
 from captiongen.ports import Tracker
-from captiongen.training.processes import is_first
+from captiongen.training.processes import hides_bars
 from captiongen.training.snapshot import EpochRecord
 
 
@@ -23,8 +23,7 @@ class EpochProgress:
     """
 
     def __init__(self, batches: Iterable[Batch], *, num_batches: int, name: str, tracker: Tracker) -> None:
-        hidden = None if is_first() else True  # None: hidden where there is no terminal
-        self._bar = tqdm(batches, total=num_batches, desc=name, unit="batch", disable=hidden)
+        self._bar = tqdm(batches, total=num_batches, desc=name, unit="batch", disable=hides_bars())
         self._tracker = tracker
         self._started, self._loss_sum, self._num_images, self._num_tokens = time.monotonic(), 0.0, 0, 0.0
 

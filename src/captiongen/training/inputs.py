@@ -19,8 +19,8 @@ from captiongen.data.array_cache import cached_array
 from captiongen.data.shards import ProcessedData, decode_row_image
 from captiongen.data.unlabelled import UnlabelledPictures
 from captiongen.model.encoder import ImageEncoder
-from captiongen.training.processes import first_before_others, is_first
-from captiongen.types import Split
+from captiongen.training.processes import first_before_others
+from captiongen.types import Preprocessing, Split
 
 _IMAGES_PER_BLOCK = 32
 
@@ -38,10 +38,7 @@ def load_pictures(
             return cached_array(cache, key=key, blocks=_pictures(data, split), num_entries=data.counts[split])
     num_entries = data.counts[split] + len(unlabelled.names)
     key = _key("all-pictures", data, split, unlabelled.sha256, str(data.preprocessing))
-    more = unlabelled.prepared(data.preprocessing)
-    hidden = None if is_first() else True
-    bar = tqdm(more, total=len(unlabelled.names), desc="unlabelled images", unit="image", disable=hidden)
-    blocks = chain(_pictures(data, split), (picture[None] for picture in bar))
+    blocks = chain(_pictures(data, split), _unlabelled_pictures(unlabelled, data.preprocessing))
     with first_before_others():
         return cached_array(cache, key=key, blocks=blocks, num_entries=num_entries)
 
@@ -79,6 +76,12 @@ def _pictures(data: ProcessedData, split: Split) -> Iterator[npt.NDArray[Any]]:
     stream = iter(rows)
     while block := [decode_row_image(row) for row in islice(stream, _IMAGES_PER_BLOCK)]:
         yield np.stack(block)
+
+
+def _unlabelled_pictures(unlabelled: UnlabelledPictures, preprocessing: Preprocessing) -> Iterator[npt.NDArray[Any]]:
+    pictures = unlabelled.prepared(preprocessing)
+    for picture in tqdm(pictures, total=len(unlabelled.names), desc="unlabelled images", unit="image", disable=None):
+        yield picture[None]
 
 
 def _key(kind: str, data: ProcessedData, split: Split, *more: str) -> str:

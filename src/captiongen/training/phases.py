@@ -38,6 +38,7 @@ from captiongen.training.given import first_captioner, teaching_captioner
 from captiongen.training.inputs import load_features, load_pictures
 from captiongen.training.loop import Fitted, Model, Selector, Start, Trainer
 from captiongen.training.objective import CrossEntropy, Objective
+from captiongen.training.processes import is_first
 from captiongen.training.selection import DevSelector, limit
 from captiongen.training.self_critical import SelfCritical
 from captiongen.training.snapshot import EpochRecord
@@ -109,7 +110,8 @@ class PhasedTraining:
             is_encoder_trained = True
             if isinstance(phase, DistilledPhase):  # its R2 compares with no CIDEr, nor with that of another teacher
                 start = replace(start, best_score=-math.inf)
-        self._forget_others()
+        if is_first():
+            self._forget_others()
         return Trained(captioner, history, start.best_epoch, start.best_score)
 
     def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:

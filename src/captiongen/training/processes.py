@@ -33,6 +33,11 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def hides_bars() -> bool | None:
+    """What tqdm wants to know as `disable`: only the first process shows bars, and only to a terminal."""
+    return None if is_first() else True
+
+
 def mean_over_processes(value: float) -> float:
     """The mean of a number over all processes. Every process must call it, in the same order."""
     if num_processes() == 1:

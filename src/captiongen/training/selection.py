@@ -15,7 +15,7 @@ from captiongen.model.captioner import Captioner
 from captiongen.params import DecodeParams
 from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.training.processes import gather, is_first, num_processes, rank
+from captiongen.training.processes import gather, hides_bars, num_processes, rank
 
 _NUM_SAMPLES = 8
 
@@ -58,14 +58,11 @@ class DevSelector:
         """
         captioner.eval()
         starts = range(0, len(self._references), self._batch_size)
-        mine = starts[rank() :: num_processes()]
-        hidden = None if is_first() else True
-        bar = tqdm(mine, desc="dev captions", unit="batch", leave=False, disable=hidden)
-        by_start = {
-            start: batch
-            for of_one in gather({s: self._caption(captioner, s) for s in bar})
-            for start, batch in of_one.items()
-        }
+        mine = tqdm(
+            starts[rank() :: num_processes()], desc="dev captions", unit="batch", leave=False, disable=hides_bars()
+        )
+        of_processes = gather({start: self._caption(captioner, start) for start in mine})
+        by_start = {start: captions for of_one in of_processes for start, captions in of_one.items()}
         captions = [caption for start in starts for caption in by_start[start]]
         self._tracker.log_captions(self._samples, captions[: len(self._samples)], name="dev", step=epoch)
         return corpus_cider(dict(zip(self._references, captions, strict=True)), self._references)
