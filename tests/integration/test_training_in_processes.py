@@ -109,6 +109,7 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
                 "augmentation": AUGMENTATION,
             },
             {"kind": "self_critical", "num_epochs": 1, "batch_size": 5, "learning_rate": 1e-4},
+            {"kind": "self_critical", "num_epochs": 1, "batch_size": 5, "learning_rate": 1e-4, "draws": "beams"},
         ],
         decode=DecodeParams(num_beams=2, max_tokens=12),
     )
