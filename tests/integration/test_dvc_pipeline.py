@@ -199,7 +199,7 @@ with DvcPipeline(Path({str(folder)!r})).exclusive(log=print):
 
 def wait_for_process(pid_file: Path) -> psutil.Process:
     """The process that wrote its number there, once it has."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         if pid_file.is_file() and (text := pid_file.read_text().strip()):
             return psutil.Process(int(text))
