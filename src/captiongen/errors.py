@@ -15,7 +15,8 @@ Every message says what was expected, what was found, and what to do next. ::
     |   '-- ReleaseRefused     a model version may not be promoted
     |-- ModelError             a checkpoint, tokenizer or encoder cannot be used                   exit 5
     |   |-- CheckpointError    damaged, incomplete or of another format version
-    |   '-- EncoderError       unknown encoder, or weights that do not fit it
+    |   |-- EncoderError       unknown encoder, or weights that do not fit it
+    |   '-- PretrainedError    a pretrained language model cannot be had, or cannot be made a decoder
     |-- TrainingError          training cannot go on (diverged, another trainer is running)        exit 6
     |-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
     |-- StorageError           the disk is full, read-only, or not for this user                   exit 8
@@ -100,6 +101,10 @@ class CheckpointError(ModelError):
 
 class EncoderError(ModelError):
     """The encoder is unknown, or the weights do not fit it."""
+
+
+class PretrainedError(ModelError):
+    """A pretrained language model cannot be had, or cannot be made a decoder."""
 
 
 class TrainingError(CaptionGenError):

@@ -85,9 +85,20 @@ class ValidateParams(_Section):
 class TokenizerParams(_Section):
     """How captions become tokens."""
 
-    kind: Literal["word", "bpe"] = "word"
+    kind: Literal["word", "bpe", "pretrained"] = "word"
     min_count: Count = 3  # word: rarer training words become the unknown token
     vocabulary_size: Annotated[int, Field(ge=50)] = 6000  # bpe: number of pieces
+    source: str | None = None  # pretrained: as train.decoder.weights
+    sha256: str | None = None  # pretrained: as train.decoder.weights_sha256
+
+    @model_validator(mode="after")
+    def _source_goes_with_pretrained(self) -> "TokenizerParams":
+        if (self.kind == "pretrained") != (self.source is not None):
+            raise ValueError(
+                f"kind `pretrained` and source go together, found kind `{self.kind}` and source {self.source}; name "
+                "the model whose tokenizer it is, or remove source"
+            )
+        return self
 
 
 class PreprocessParams(_Section):
@@ -133,13 +144,20 @@ def _require_trained(teacher: EncoderParams) -> EncoderParams:
 
 
 class DecoderParams(_Section):
-    """The Transformer that writes the caption."""
+    """The Transformer that writes the caption: our own, or one that begins with a pretrained language model.
 
+    `captiongen use DATA --decoder MODEL` writes the keys of a pretrained one.
+    """
+
+    architecture: Literal["captiongen", "gpt2", "bert", "roberta"] = "captiongen"  # how a layer is made
     width: Count = 384
-    num_layers: Count = 3
+    num_layers: Count = 3  # a pretrained model may have more: its first ones are taken
     num_heads: Count = 6
     feedforward_factor: Count = 4
     dropout: Fraction = 0.1
+    weights: str = "none"  # none: random; else a folder with a model of transformers, or the name of one on its hub
+    weights_sha256: str | None = None  # of a folder, over the files that are read; without one for `none` and the hub
+    pretrained_learning_rate_factor: Positive = 1.0  # of the rate of new layers, for those that were pretrained
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "DecoderParams":
@@ -147,6 +165,14 @@ class DecoderParams(_Section):
             raise ValueError(f"width ({self.width}) must be a multiple of num_heads ({self.num_heads})")
         if self.width % 4:
             raise ValueError(f"width ({self.width}) must be a multiple of 4 (2-D sine positions)")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_have_an_architecture(self) -> "DecoderParams":
+        if self.weights != "none" and self.architecture == "captiongen":
+            raise ValueError(
+                f"weights names {self.weights}, so architecture must say how that model is made: gpt2, bert or roberta"
+            )
         return self
 
 
@@ -360,6 +386,17 @@ class Params(_Section):
     evaluate: EvaluateParams = EvaluateParams()
     analyse: AnalyseParams = AnalyseParams()
     release: ReleaseParams = ReleaseParams()
+
+    @model_validator(mode="after")
+    def _a_pretrained_decoder_reads_its_own_tokens(self) -> "Params":
+        decoder, tokenizer = self.train.decoder, self.preprocess.tokenizer
+        expected = (decoder.weights, decoder.weights_sha256)
+        if decoder.weights != "none" and (tokenizer.source, tokenizer.sha256) != expected:
+            raise ValueError(
+                "train.decoder has the weights of a pretrained model, which knows its own tokenizer only: "
+                f"set preprocess.tokenizer to kind: pretrained, source: {expected[0]}, sha256: {expected[1] or 'null'}"
+            )
+        return self
 
 
 def load_params(path: Path) -> Params:

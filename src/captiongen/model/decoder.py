@@ -1,4 +1,7 @@
-"""The caption decoder: a pre-norm Transformer over a map of image features, with tied embeddings.
+"""The caption decoder: a Transformer over a map of image features, with tied embeddings.
+
+Its layers are our own, or made as those of a language model whose weights it begins with (see
+`captiongen.model.pretrained`): what differs is one row of a table, and all of them train and decode by the same code.
 
 It reads top to bottom: attention, one layer, the decoder. There is one set of weights and one forward pass per layer;
 training feeds whole captions, decoding feeds one token at a time and keeps keys and values.
@@ -7,11 +10,13 @@ Shapes: B images, K captions (or beams) of each image, T tokens, P tokens alread
 W width, H heads, D = W / H, V vocabulary. Keys and values of the memory are computed once per image and shared by
 its K rows, which is why captions stand as (B, K, T) and not as one flat batch.
 
-Source: Vaswani et al. 2017 (arXiv 1706.03762); pre-norm as in Xiong et al. 2020 (arXiv 2002.04745).
+Source: Vaswani et al. 2017 (arXiv 1706.03762); pre-norm as in Xiong et al. 2020 (arXiv 2002.04745); attention to
+an image between the layers of GPT-2, BERT (arXiv 1810.04805) and RoBERTa as in Rothe et al. 2020 (arXiv 1907.12461).
 """
 
+import re
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +26,35 @@ from captiongen.params import DecoderParams
 
 # At these short lengths plain matrix products beat fused attention on CPUs, whose backward pass took a quarter of a
 # training step; they also hand out the attention weights.
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How a make of Transformer differs from the others.
+
+    Attributes:
+        is_pre_norm: each part of a layer reads a normalised input and the last layer's output is normalised; else what
+            a part returns is normalised after it was added, and so are the embeddings.
+        gelu: computed exactly (`none`) or by its tanh approximation.
+        norm_epsilon: added to variances.
+        scales_embedding: tokens are embedded sqrt(W) times as large as they are compared with at the end.
+    """
+
+    is_pre_norm: bool
+    gelu: Literal["none", "tanh"]
+    norm_epsilon: float
+    scales_embedding: bool
+
+
+#: By the name in `train.decoder.architecture`.
+ARCHITECTURES = {
+    "captiongen": Architecture(is_pre_norm=True, gelu="none", norm_epsilon=1e-5, scales_embedding=True),
+    "gpt2": Architecture(is_pre_norm=True, gelu="tanh", norm_epsilon=1e-5, scales_embedding=False),
+    "bert": Architecture(is_pre_norm=False, gelu="none", norm_epsilon=1e-12, scales_embedding=False),
+    "roberta": Architecture(is_pre_norm=False, gelu="none", norm_epsilon=1e-5, scales_embedding=False),
+}
+
+_LOOKS_AT_IMAGE = re.compile(r"\b(bridge|memory_norm|cross_norm|cross_attention)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +152,35 @@ class CrossAttention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Look back, look at the image, think; each on a normalised input and added to what was there."""
+    """Look back, look at the image, think; each is added to what was there and normalised before or after."""
 
     def __init__(self, params: DecoderParams) -> None:
         super().__init__()
-        self.self_norm, self.cross_norm, self.think_norm = (nn.LayerNorm(params.width) for _ in range(3))
+        architecture = ARCHITECTURES[params.architecture]
+        self.is_pre_norm = architecture.is_pre_norm
+        self.self_norm, self.cross_norm, self.think_norm = (
+            nn.LayerNorm(params.width, eps=architecture.norm_epsilon) for _ in range(3)
+        )
         self.self_attention = SelfAttention(params)
         self.cross_attention = CrossAttention(params)
-        hidden = params.width * params.feedforward_factor
-        self.think = nn.Sequential(nn.Linear(params.width, hidden), nn.GELU(), nn.Linear(hidden, params.width))
+        hidden, gelu = params.width * params.feedforward_factor, nn.GELU(approximate=architecture.gelu)
+        self.think = nn.Sequential(nn.Linear(params.width, hidden), gelu, nn.Linear(hidden, params.width))
         self.dropout = nn.Dropout(params.dropout)
 
     def forward(self, x: Tensor, memory: KeysValues, past: KeysValues | None) -> tuple[Tensor, KeysValues, Tensor]:
         """(B, K, T, W) -> (B, K, T, W), the keys and values to keep, and the weights over the image."""
-        looked_back, kept = self.self_attention(self.self_norm(x), past)
-        x = x + self.dropout(looked_back)
-        looked_at, weights = self.cross_attention(self.cross_norm(x), memory)
-        x = x + self.dropout(looked_at)
-        return x + self.dropout(self.think(self.think_norm(x))), kept, weights
+        looked_back, kept = self.self_attention(self._before(self.self_norm, x), past)
+        x = self._after(self.self_norm, x + self.dropout(looked_back))
+        looked_at, weights = self.cross_attention(self._before(self.cross_norm, x), memory)
+        x = self._after(self.cross_norm, x + self.dropout(looked_at))
+        thought = self.think(self._before(self.think_norm, x))
+        return self._after(self.think_norm, x + self.dropout(thought)), kept, weights
+
+    def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return cast(Tensor, norm(x)) if self.is_pre_norm else x
+
+    def _after(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return x if self.is_pre_norm else cast(Tensor, norm(x))
 
 
 class CaptionDecoder(nn.Module):
@@ -155,16 +200,26 @@ class CaptionDecoder(nn.Module):
         self, params: DecoderParams, *, vocabulary_size: int, num_channels: int, grid_size: int, max_tokens: int
     ) -> None:
         super().__init__()
-        self.max_tokens = max_tokens
+        architecture = ARCHITECTURES[params.architecture]
+        self.params, self.max_tokens = params, max_tokens
+        self.embedding_scale = params.width**0.5 if architecture.scales_embedding else 1.0
         self.bridge = nn.Sequential(nn.LayerNorm(num_channels), nn.Linear(num_channels, params.width))
         self.memory_norm = nn.LayerNorm(params.width)
         self.register_buffer("image_positions", sine_positions_2d(grid_size, params.width), persistent=False)
         self.embedding = nn.Embedding(vocabulary_size, params.width)
         self.token_positions = nn.Parameter(torch.zeros(max_tokens + 1, params.width))
         self.layers = nn.ModuleList(DecoderLayer(params) for _ in range(params.num_layers))
-        self.final_norm = nn.LayerNorm(params.width)
+        norm: nn.Module = nn.LayerNorm(params.width, eps=architecture.norm_epsilon)
+        self.first_norm = nn.Identity() if architecture.is_pre_norm else norm
+        self.final_norm = norm if architecture.is_pre_norm else nn.Identity()
         self.dropout = nn.Dropout(params.dropout)
         self.apply(_initialise)
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Those that began with a language model's weights: all but what looks at the image, or none."""
+        if self.params.weights == "none":
+            return []
+        return [parameter for name, parameter in self.named_parameters() if not _LOOKS_AT_IMAGE.search(name)]
 
     def start(self, features: Tensor) -> DecoderState:
         """Prepares images for decoding: (B, C, G, G) features -> the state before the first token."""
@@ -185,8 +240,8 @@ class CaptionDecoder(nn.Module):
             over heads, (B, K, T, N).
         """
         end = state.length + tokens.shape[-1]
-        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5 + self.token_positions[state.length : end]
-        x = self.dropout(x)
+        x = self.embedding(tokens) * self.embedding_scale + self.token_positions[state.length : end]
+        x = self.dropout(self.first_norm(x))
         kept, weights = [], x
         for index, layer in enumerate(self.layers):
             past = None if state.tokens is None else state.tokens[index]

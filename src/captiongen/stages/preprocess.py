@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,8 @@ from captiongen.data.sources import Source, open_source
 from captiongen.data.validation_report import read_validation
 from captiongen.errors import DataError, ValidationFailed
 from captiongen.files import atomic_folder
-from captiongen.params import IngestParams, PreprocessParams
+from captiongen.params import IngestParams, PreprocessParams, TokenizerParams
+from captiongen.text.pretrained import cut_tokenizer, open_tokenizer, pretrained_files
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Preprocessing, Split
 
@@ -71,13 +72,14 @@ def preprocess(
     Raises:
         ValidationFailed: the data contract is broken.
         DataError: an input is missing, a split is empty, or a picture changed since it was ingested.
+        PretrainedError: the model whose tokenizer is asked for cannot be had.
     """
     _require_valid(validation_report)
     table = read_manifest(manifest)
     images = _usable_images(table)
     source = open_source(ingest, source_folder)
     preprocessing = Preprocessing(params.image_size_px, params.resize)
-    tokenizer = CaptionTokenizer.train(
+    tokenizer = _tokenizer(
         (caption for image in images if image.split == "train" for caption in image.captions), params.tokenizer
     )
     with atomic_folder(out_folder) as folder:
@@ -109,6 +111,13 @@ def preprocess(
             samples=samples,
         )
     return processed
+
+
+def _tokenizer(captions: Iterable[str], params: TokenizerParams) -> CaptionTokenizer:
+    if params.source is None:
+        return CaptionTokenizer.train(captions, params)
+    files = pretrained_files(params.source, params.sha256, key="preprocess.tokenizer")
+    return cut_tokenizer(captions, open_tokenizer(files["tokenizer.json"]))
 
 
 def _require_valid(path: Path) -> None:

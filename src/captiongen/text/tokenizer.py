@@ -15,6 +15,10 @@ _UNKNOWN = SPECIAL_TOKENS[3]
 # Marks the first piece of a word. A mark of its own, unlike a suffix on the last letter, keeps BPE training
 # deterministic: the alphabet is then single characters, which the trainer sorts.
 _WORD_START = "\u2581"
+# The same in BPE over bytes, where a space is written so; WordPiece marks the pieces that do not begin a word, and
+# takes hyphens and apostrophes apart, which stand inside words only (`captiongen.text.normalise`).
+_BYTE_WORD_START = "\u0120"
+_CONTINUES, _JOINERS = "##", ("-", "'")
 
 
 class CaptionTokenizer:
@@ -28,6 +32,8 @@ class CaptionTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._is_word_level = isinstance(tokenizer.model, models.WordLevel)
+        self._is_wordpiece = isinstance(tokenizer.model, models.WordPiece)
+        self._is_of_bytes = isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel)
 
     @classmethod
     def train(cls, captions: Iterable[str], params: TokenizerParams) -> "CaptionTokenizer":
@@ -97,6 +103,11 @@ class CaptionTokenizer:
         """Number of ids, the four special ones included."""
         return int(self._tokenizer.get_vocab_size())
 
+    @property
+    def pieces(self) -> list[str]:
+        """What each id stands for, as the tokenizer writes it."""
+        return [str(self._tokenizer.id_to_token(token_id)) for token_id in range(self.vocabulary_size)]
+
     def encode(self, caption: str) -> list[int]:
         """Returns the ids of a caption between `bos_id` and `eos_id`; words never learnt become `unk_id`."""
         return list(self._tokenizer.encode(normalise_caption(caption)).ids)
@@ -111,15 +122,27 @@ class CaptionTokenizer:
         Returns:
             (word, positions of its pieces in `ids`) in order; padding, beginning and end are left out.
         """
-        groups: list[tuple[str, list[int]]] = []
+        words: list[tuple[list[str], list[int]]] = []
         for position, token_id in enumerate(ids):
             if token_id in (self.pad_id, self.bos_id, self.eos_id):
                 continue
             piece = self._tokenizer.id_to_token(int(token_id)) or _UNKNOWN
-            is_first = self._is_word_level or piece.startswith(_WORD_START) or not groups
-            text = piece.removeprefix(_WORD_START)
-            if is_first:
-                groups.append((text, [position]))
-            else:
-                groups[-1] = (groups[-1][0] + text, [*groups[-1][1], position])
-        return [(word, positions) for word, positions in groups if word]
+            if not words or self._begins_word(piece, after=words[-1][0][-1]):
+                words.append(([], []))
+            words[-1][0].append(piece)
+            words[-1][1].append(position)
+        spelt = [(self._spell(pieces), positions) for pieces, positions in words]
+        return [(word, positions) for word, positions in spelt if word]
+
+    def _begins_word(self, piece: str, *, after: str) -> bool:
+        if self._is_word_level:
+            return True
+        if self._is_wordpiece:
+            return not piece.startswith(_CONTINUES) and piece not in _JOINERS and after not in _JOINERS
+        return piece.startswith(_BYTE_WORD_START if self._is_of_bytes else _WORD_START)
+
+    def _spell(self, pieces: Sequence[str]) -> str:
+        if self._is_of_bytes:
+            return str(decoders.ByteLevel().decode(list(pieces))).strip()
+        mark = _CONTINUES if self._is_wordpiece else _WORD_START
+        return "".join(piece.removeprefix(mark) for piece in pieces)

@@ -8,15 +8,17 @@ from captiongen.data.shards import ProcessedData
 from captiongen.errors import CheckpointError
 from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.model.checkpoint import LoadedCaptioner, load_captioner
+from captiongen.model.pretrained import load_pretrained
 from captiongen.params import CaptionerParams, TeacherParams, TrainParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
 
 def first_captioner(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer) -> Captioner:
-    """Builds the captioner of `params`, with the weights of `start_from` where that is set.
+    """Builds the captioner of `params`, with the weights of `start_from`, or pretrained ones, where those are set.
 
     Raises:
         EncoderError: the encoder is unknown or its weights do not fit.
+        PretrainedError: the language model to start from cannot be had or does not fit.
         CheckpointError: the captioner to start from is damaged, another one, or of another make.
     """
     start_from = params.start_from
@@ -30,6 +32,8 @@ def first_captioner(params: TrainParams, data: ProcessedData, tokenizer: Caption
         with_encoder_weights=start_from is None,
     )
     if start_from is None:
+        if params.decoder.weights != "none":
+            load_pretrained(captioner.decoder, params.decoder, tokenizer)
         return captioner
     loaded = _load(start_from, tokenizer, key="train.start_from")
     try:

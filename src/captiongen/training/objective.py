@@ -5,7 +5,7 @@ Shapes: B images, K captions, T tokens, V vocabulary.
 
 import math
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn, optim
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from captiongen.data.batches import Batch
 from captiongen.model.captioner import Captioner
+from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import FinetunedPhase, PhaseParams
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.processes import mean_over_processes
@@ -127,18 +128,33 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float
 def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.AdamW:
     """AdamW over what the phase trains: the decoder of a captioner, or all of another model.
 
-    Matrices decay, biases and norms do not. A finetuned encoder moves at its own rate, its earlier blocks slower than
-    its later ones (timm's layer decay).
+    Matrices decay, biases and norms do not. What was pretrained of a decoder moves at its own rate, and so does a
+    finetuned encoder, its earlier blocks slower than its later ones (timm's layer decay).
     """
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
-    trained = model.decoder if isinstance(model, Captioner) else model
-    groups = [{**group, "rate_factor": 1.0} for group in param_groups_weight_decay(trained, phase.weight_decay)]
+    if not isinstance(model, Captioner):
+        groups = [{**group, "rate_factor": 1.0} for group in param_groups_weight_decay(model, phase.weight_decay)]
+    else:
+        groups = _decoder_groups(model.decoder, phase.weight_decay)
     if isinstance(model, Captioner) and isinstance(phase, FinetunedPhase):
         factor, backbone = phase.encoder_learning_rate_factor, model.encoder.backbone
         of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
         groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
     return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))
+
+
+def _decoder_groups(decoder: CaptionDecoder, weight_decay: float) -> list[dict[str, Any]]:
+    from timm.optim import param_groups_weight_decay
+
+    pretrained = {id(parameter) for parameter in decoder.pretrained_parameters()}
+    factor = decoder.params.pretrained_learning_rate_factor
+    return [
+        {**group, "params": parameters, "rate_factor": rate_factor}
+        for group in param_groups_weight_decay(decoder, weight_decay)
+        for is_pretrained, rate_factor in ((False, 1.0), (True, factor))
+        if (parameters := [one for one in group["params"] if (id(one) in pretrained) is is_pretrained])
+    ]
 
 
 def set_learning_rate(optimiser: optim.Optimizer, learning_rate: float) -> None:
