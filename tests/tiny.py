@@ -15,13 +15,17 @@ from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_in
 from captiongen.files import sha256_of_file
 from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import save_captioner
+from captiongen.model.pretrained import load_pretrained, pretrained_decoder_params
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
+from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Preprocessing
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220), "yellow": (230, 210, 40)}
 THINGS = ("ball", "box")
 IMAGE_SIZE_PX = 64
+#: gpt2, bert and roberta: a small one of each, as transformers saves them (`tests/golden/make_language_models.py`).
+LANGUAGE_MODELS = Path(__file__).parent / "golden" / "language_models"
 
 
 def tiny_picture(
@@ -56,10 +60,27 @@ def tiny_captions(colour: str, thing: str) -> tuple[str, ...]:
     )
 
 
+def tiny_all_captions() -> list[str]:
+    """The references of all tiny pictures."""
+    return [caption for colour in COLOURS for thing in THINGS for caption in tiny_captions(colour, thing)]
+
+
 def tiny_tokenizer() -> CaptionTokenizer:
     """A vocabulary of about twenty words."""
-    captions = [caption for colour in COLOURS for thing in THINGS for caption in tiny_captions(colour, thing)]
-    return CaptionTokenizer.train(captions, TokenizerParams(min_count=1))
+    return CaptionTokenizer.train(tiny_all_captions(), TokenizerParams(min_count=1))
+
+
+def language_model_params(name: str, **changes: object) -> DecoderParams:
+    """A decoder that begins with one of the small language models."""
+    folder = LANGUAGE_MODELS / name
+    found = pretrained_decoder_params(folder / "config.json")
+    given = {"dropout": 0.0, "weights": str(folder), "weights_sha256": folder_sha256(folder)}
+    return DecoderParams.model_validate({**found, **given, **changes})
+
+
+def language_model_tokenizer(name: str) -> CaptionTokenizer:
+    """Its tokenizer, cut to the captions of tiny pictures."""
+    return cut_tokenizer(tiny_all_captions(), open_tokenizer(LANGUAGE_MODELS / name / "tokenizer.json"))
 
 
 def tiny_encoder(folder: Path, name: str = "test_convnext") -> EncoderParams:
@@ -73,15 +94,19 @@ def tiny_encoder(folder: Path, name: str = "test_convnext") -> EncoderParams:
     return EncoderParams(name=name, weights=str(path), weights_sha256=sha256_of_file(path), output_stride=16)
 
 
-def tiny_model_folder(folder: Path, *, seed: int = 0) -> Path:
+def tiny_model_folder(
+    folder: Path, *, seed: int = 0, decoder: DecoderParams | None = None, tokenizer: CaptionTokenizer | None = None
+) -> Path:
     """A captioner with random weights, saved: under 2 MB, loads in a second."""
     torch.manual_seed(seed)
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     encoder = EncoderParams(name="test_convnext", output_stride=16)
-    decoder = DecoderParams(width=32, num_layers=1, num_heads=2)
+    decoder = decoder or DecoderParams(width=32, num_layers=1, num_heads=2)
     captioner = build_captioner(
         encoder, decoder, image_size_px=IMAGE_SIZE_PX, vocabulary_size=tokenizer.vocabulary_size, max_tokens=12
     )
+    if decoder.weights != "none":
+        load_pretrained(captioner.decoder, decoder, tokenizer)
     save_captioner(
         folder,
         captioner,
@@ -103,7 +128,7 @@ def tiny_model_folder(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def tiny_processed(folder: Path, *, repeats: int = 2) -> Path:
+def tiny_processed(folder: Path, *, repeats: int = 2, tokenizer: CaptionTokenizer | None = None) -> Path:
     """A processed data folder: every colour and thing, `repeats` pictures of each in train, one in dev and in test."""
     preprocessing = Preprocessing(image_size_px=IMAGE_SIZE_PX, resize="squash")
     rows = [
@@ -124,7 +149,7 @@ def tiny_processed(folder: Path, *, repeats: int = 2) -> Path:
         split: split_hash({row.image_id: row.captions for row in rows if row.split == split}, picture_sha256s(rows))
         for split in ("train", "dev", "test")
     }
-    tiny_tokenizer().save(folder / "tokenizer.json")
+    (tokenizer or tiny_tokenizer()).save(folder / "tokenizer.json")
     write_index(ProcessedData(folder, "tiny", preprocessing, written.counts, hashes, "0" * 64, written.picture_hashes))
     return folder
 

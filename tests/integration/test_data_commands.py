@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from captiongen.adapters.dvc_data import DvcData
 from captiongen.cli.app import app
 from captiongen.data.scenes.dataset import read_index
-from captiongen.errors import CaptionGenError, ServiceError, SourceError, UsageError
+from captiongen.errors import CaptionGenError, PretrainedError, ServiceError, SourceError, UsageError
 from captiongen.params import load_params
 
 
@@ -146,6 +146,22 @@ def test_a_folder_in_data_raw_stays_where_it_is(workspace: Path):
     assert _captiongen("fetch").exit_code == 0
     assert (workspace / "data" / "raw" / "mine.dvc").is_file()
     assert "30 images" in _captiongen("ingest").output
+
+
+def test_a_decoder_s_language_model_is_recorded_and_described(workspace: Path, project: Path):
+    """`use --decoder` imports the files that are read, and writes what decoder and tokenizer must say of them."""
+    source = project / "tests" / "golden" / "language_models" / "roberta"
+    assert _captiongen("use", "flickr8k", "--decoder", str(source)).exit_code == 0
+    params = load_params(workspace / "params.yaml")
+    decoder, tokenizer = params.train.decoder, params.preprocess.tokenizer
+    assert (decoder.architecture, decoder.width, decoder.num_layers, decoder.num_heads) == ("roberta", 16, 2, 2)
+    assert decoder.weights == tokenizer.source == "data/raw/weights/roberta"
+    assert decoder.weights_sha256 == tokenizer.sha256 is not None
+    imported = workspace / "data" / "raw" / "weights" / "roberta"
+    assert sorted(path.name for path in imported.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert imported.with_suffix(".dvc").is_file()
+    assert "Expected a folder with" in _fails("use", "flickr8k", "--decoder", str(workspace), error=PretrainedError)
+    assert load_params(workspace / "params.yaml") == params
 
 
 def test_weights_are_recorded_and_named(workspace: Path, tmp_path_factory: pytest.TempPathFactory):

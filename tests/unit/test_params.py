@@ -30,6 +30,36 @@ def test_a_hash_that_nobody_would_check_is_refused(project: Path, weights: str):
         _parsed(project, weights=weights, weights_sha256="f" * 64)
 
 
+def _with_language_model(project: Path, *, decoder: dict[str, str], tokenizer: dict[str, str]) -> Params:
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["train"]["decoder"] |= decoder
+    raw["preprocess"]["tokenizer"] |= tokenizer
+    return parse_params(raw, origin="params.yaml")
+
+
+def test_a_pretrained_decoder_wants_the_same_model_s_tokenizer(project: Path):
+    """Captions cut into other pieces than the model knows are refused with the lines to write."""
+    decoder = {"architecture": "bert", "weights": "lm", "weights_sha256": "f" * 64}
+    tokenizer = {"kind": "pretrained", "source": "lm", "sha256": "f" * 64}
+    assert _with_language_model(project, decoder=decoder, tokenizer=tokenizer).train.decoder.weights == "lm"
+    for other in ({}, {**tokenizer, "source": "gpt2"}, {**tokenizer, "sha256": "0" * 64}):
+        with pytest.raises(ParamsError, match=f"kind: pretrained, source: lm, sha256: {'f' * 64}"):
+            _with_language_model(project, decoder=decoder, tokenizer=other)
+
+
+@pytest.mark.parametrize("tokenizer", [{"kind": "pretrained"}, {"source": "gpt2"}])
+def test_a_pretrained_tokenizer_has_a_source(project: Path, tokenizer: dict[str, str]):
+    """Neither a pretrained tokenizer of no model nor a source that nobody would read passes."""
+    with pytest.raises(ParamsError, match=r"preprocess\.tokenizer.*source go together"):
+        _with_language_model(project, decoder={}, tokenizer=tokenizer)
+
+
+def test_pretrained_weights_want_their_architecture(project: Path):
+    """The weights of a language model cannot be those of our own layers."""
+    with pytest.raises(ParamsError, match=r"train\.decoder.*gpt2, bert or roberta"):
+        _with_language_model(project, decoder={"weights": "gpt2"}, tokenizer={"kind": "pretrained", "source": "gpt2"})
+
+
 @pytest.mark.parametrize("text", ["train: 2026-99-99", "[" * 5000, "\x00", "a: b: c"])
 def test_a_file_that_is_no_yaml_is_named(tmp_path, text):
     """Whatever the parser stumbles over, the error names the file."""

@@ -84,6 +84,13 @@ def use(
     name: Name = None,
     encoder: Annotated[str | None, typer.Option(help="The image encoder: a timm model's name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file, which is imported.")] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin the decoder with a GPT-2, BERT or RoBERTa: a folder, which is imported, or its name on the "
+            "Hugging Face hub."
+        ),
+    ] = None,
 ) -> None:
     """Switches to a data set: rewrites params.yaml from its preset and says what to run next.
 
@@ -96,6 +103,7 @@ def use(
     - `captiongen use flickr8k` : 8,091 photographs
     - `captiongen use ~/my-photos` : your own; the folder is looked through for a table or COCO JSON
     - `captiongen use flickr8k --encoder tf_efficientnet_lite2 --weights lite2.safetensors`
+    - `captiongen use flickr8k --decoder distilgpt2`
     """
     from captiongen.adapters.dvc_data import DvcData
     from captiongen.cli.presets import PRESETS, write_params
@@ -116,6 +124,8 @@ def use(
     if weights is not None:
         path, sha256 = _fetch_weights(DvcData(layout.root), layout, weights, encoder)
         changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
+    if decoder is not None:
+        changes |= _settings_of_decoder(DvcData(layout.root), layout, decoder)
     preset = what if what in PRESETS else "flickr8k"
     differences = write_params(layout.params, preset, changes, keeps_settings=keeps_settings)
     how = "your other settings stay" if keeps_settings else f"from the preset {preset}, own settings are reset"
@@ -225,6 +235,26 @@ def _fetch_weights(dvc: "DvcData", layout: Layout, file: Path, name: str | None)
     path, sha256 = import_weights(file.expanduser(), layout.raw / "weights", name=name or file.stem)
     _track(dvc, path)
     return path, sha256
+
+
+def _settings_of_decoder(dvc: "DvcData", layout: Layout, source: str) -> dict[str, object]:
+    """What params.yaml must say for a decoder that begins with this language model; a folder is imported."""
+    from captiongen.data.language_model import import_language_model
+    from captiongen.model.pretrained import pretrained_decoder_params
+    from captiongen.text.pretrained import pretrained_files
+
+    folder, sha256 = Path(source).expanduser(), None
+    if folder.is_dir():
+        target = layout.raw / "weights" / folder.resolve().name
+        sha256 = import_language_model(folder, target)
+        _track(dvc, target)
+        source = target.as_posix()
+    config = pretrained_files(source, sha256, key="--decoder")["config.json"]
+    decoder = {**pretrained_decoder_params(config), "weights": source, "weights_sha256": sha256}
+    tokenizer = {"kind": "pretrained", "source": source, "sha256": sha256}
+    return {f"train.decoder.{key}": value for key, value in decoder.items()} | {
+        f"preprocess.tokenizer.{key}": value for key, value in tokenizer.items()
+    }
 
 
 def _fetch_folder(dvc: "DvcData", layout: Layout, folder: Path, name: str | None) -> None:

@@ -143,8 +143,14 @@ def _plots(counts: Mapping[Split, int], texts: Mapping[Split, _SplitText], param
 
 
 def _describe(params: TokenizerParams, tokenizer: CaptionTokenizer) -> str:
-    kind = f"Words that occur at least {params.min_count} times" if params.kind == "word" else "Byte-pair pieces"
-    return f"{kind} in training captions: {tokenizer.vocabulary_size:,} tokens with the four special ones."
+    kinds = {
+        "word": f"Words that occur at least {params.min_count} times",
+        "bpe": "Byte-pair pieces",
+        "pretrained": f"Pieces of {escape(str(params.source))} that occur",
+    }
+    return (
+        f"{kinds[params.kind]} in training captions: {tokenizer.vocabulary_size:,} tokens with the four special ones."
+    )
 
 
 def _unknown_table(texts: Mapping[Split, _SplitText]) -> str:

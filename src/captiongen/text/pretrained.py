@@ -71,16 +71,16 @@ def folder_sha256(folder: Path) -> str:
 
 def _from_hub(model: str, name: str, *, key: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return Path(hf_hub_download(model, name))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         cause = str(error).strip().splitlines()
         raise PretrainedError(
             f"{key}: could not get {name} of {model!r} from the Hugging Face hub: "
-            f"{cause[0] if cause else type(error).__name__}. Check the name. Offline, give a folder that holds "
-            f"{', '.join(MODEL_FILES)}: `captiongen use DATA --decoder FOLDER`."
+            f"{cause[0].rstrip('.') if cause else type(error).__name__}. Check the name. Offline, give a folder that "
+            f"holds {', '.join(MODEL_FILES)}: `captiongen use DATA --decoder FOLDER`."
         ) from error
 
 

@@ -37,7 +37,7 @@ class CaptionTokenizer:
 
     @classmethod
     def train(cls, captions: Iterable[str], params: TokenizerParams) -> "CaptionTokenizer":
-        """Learns a vocabulary; give it training captions only.
+        """Learns a vocabulary; give it training captions only. One learnt before is cut: `captiongen.text.pretrained`.
 
         Args:
             captions: captions in any spelling.

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from captiongen.model.decoder import CaptionDecoder, sine_positions_2d
+from captiongen.model.decoder import ARCHITECTURES, CaptionDecoder, sine_positions_2d
 from captiongen.params import DecoderParams
 
 B, K, T, V, C, G = 2, 3, 7, 19, 10, 4
 
 
-@pytest.fixture
-def decoder():
+@pytest.fixture(params=ARCHITECTURES)
+def decoder(request):
     torch.manual_seed(0)
-    params = DecoderParams(width=24, num_layers=2, num_heads=3, dropout=0.0)
+    params = DecoderParams(architecture=request.param, width=24, num_layers=2, num_heads=3, dropout=0.0)
     return CaptionDecoder(params, vocabulary_size=V, num_channels=C, grid_size=G, max_tokens=12).eval()
 
 

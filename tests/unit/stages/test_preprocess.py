@@ -14,9 +14,11 @@ from captiongen.errors import DataError, ValidationFailed
 from captiongen.params import IngestParams, PreprocessParams, TableParams, TokenizerParams
 from captiongen.stages.ingest import ingest
 from captiongen.stages.preprocess import preprocess
+from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Finding, Preprocessing, ValidationReport
 from tests.datasets import encode, gradient, write_table_dataset
+from tests.tiny import LANGUAGE_MODELS
 
 _INGEST = IngestParams(source="table", path="", name="mine & <yours>", table=TableParams(split_column="split"))
 _PARAMS = PreprocessParams(
@@ -66,6 +68,17 @@ def test_tokenizer_knows_training_words_only(project: Path):
     tokenizer = CaptionTokenizer.load(_run(project).tokenizer_path)
     assert tokenizer.decode(tokenizer.encode("A dog running")) == "a dog running"
     assert tokenizer.decode(tokenizer.encode("A zebra")) == "a <unk>"
+
+
+def test_a_pretrained_tokenizer_is_cut_to_the_training_captions(project: Path):
+    """The pieces are the model's, of training captions only, and the data card says whose they are."""
+    model = LANGUAGE_MODELS / "bert"
+    params = TokenizerParams(kind="pretrained", source=str(model), sha256=folder_sha256(model))
+    processed = _run(project, _PARAMS.model_copy(update={"tokenizer": params}))
+    tokenizer = CaptionTokenizer.load(processed.tokenizer_path)
+    captions = [caption for of_one in processed.references("train").values() for caption in of_one]
+    assert tokenizer.to_json() == cut_tokenizer(captions, open_tokenizer(model / "tokenizer.json")).to_json()
+    assert f"Pieces of {model}" in (project / "out" / "card" / "index.html").read_text()
 
 
 def test_index_names_the_content(project: Path):

@@ -16,13 +16,22 @@ from captiongen.errors import CheckpointError, DataError, TrainingError
 from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration, word_outcomes
 from captiongen.metrics.report import score_captions
+from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import load_captioner
 from captiongen.model.encoder import build_encoder
+from captiongen.model.pretrained import load_pretrained
 from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
 from captiongen.stages.train import train
 from captiongen.text.tokenizer import CaptionTokenizer
-from tests.tiny import encoded, tiny_encoder, tiny_picture, tiny_processed
+from tests.tiny import (
+    encoded,
+    language_model_params,
+    language_model_tokenizer,
+    tiny_encoder,
+    tiny_picture,
+    tiny_processed,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +172,35 @@ def test_phases_follow_each_other(tmp_path, data_folder, params):
     assert [(row.epoch, row.phase) for row in history] == [(1, "frozen"), (2, "finetuned"), (3, "self_critical")]
     assert result.manifest.dev_cider == max(row.dev_cider for row in history)
     assert CaptionEngine.load(tmp_path / "captioner").manifest == result.manifest
+
+
+def test_a_pretrained_decoder_goes_through_the_phases(tmp_path, params):
+    """It learns captions from its own pieces and by their reward, and what it becomes captions as any other does."""
+    folder = tiny_processed(tmp_path / "processed", tokenizer=language_model_tokenizer("gpt2"))
+    decoder = language_model_params("gpt2", num_layers=1, pretrained_learning_rate_factor=0.5)
+    options = params("frozen", "self_critical", num_epochs=1).model_copy(update={"decoder": decoder})
+    result = run(options, folder, tmp_path)
+    assert [record.phase for record in result.trained.history] == ["frozen", "self_critical"]
+    engine = CaptionEngine.load(tmp_path / "captioner")
+    assert engine.manifest.decoder == decoder
+    images = list(caption_split(engine, open_processed(folder), "test", batch_size=8))
+    assert all(image.hypotheses[0].caption for image in images)
+    begun, learned = pretrained_gpt2(decoder), load_captioner(tmp_path / "captioner").captioner.decoder
+    for name in ("embedding.weight", "layers.0.think.0.weight", "layers.0.cross_attention.output.weight"):
+        assert not torch.equal(begun.get_parameter(name), learned.get_parameter(name)), name
+
+
+def pretrained_gpt2(decoder):
+    tokenizer = language_model_tokenizer("gpt2")
+    built = build_captioner(
+        EncoderParams(name="test_convnext"),
+        decoder,
+        image_size_px=64,
+        vocabulary_size=tokenizer.vocabulary_size,
+        max_tokens=12,
+    )
+    load_pretrained(built.decoder, decoder, tokenizer)
+    return built.decoder
 
 
 def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder, params):

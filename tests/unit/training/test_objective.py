@@ -8,7 +8,7 @@ import torch
 from captiongen.model.captioner import build_captioner
 from captiongen.params import DecoderParams, EncoderParams, FinetunedPhase, FrozenPhase
 from captiongen.training.objective import build_optimiser, caption_loss, set_learning_rate, warmup_cosine
-from tests.tiny import tiny_tokenizer
+from tests.tiny import language_model_params, tiny_tokenizer
 
 
 def tiny_captioner():
@@ -67,6 +67,21 @@ def test_the_encoder_moves_at_its_own_rate():
         assert all((parameter.ndim >= 2) >= (group["weight_decay"] > 0) for parameter in group["params"])
     grouped = sum(parameter.numel() for group in optimiser.param_groups for parameter in group["params"])
     assert grouped == sum(parameter.numel() for parameter in captioner.parameters())
+
+
+def test_pretrained_layers_move_at_their_own_rate():
+    """Of a pretrained decoder all but what looks at the image gets the factor; biases of neither decay."""
+    params = language_model_params("gpt2", pretrained_learning_rate_factor=0.1)
+    captioner = build_captioner(
+        EncoderParams(name="test_convnext"), params, image_size_px=64, vocabulary_size=20, max_tokens=12
+    )
+    optimiser = build_optimiser(captioner, FrozenPhase(kind="frozen", num_epochs=1, weight_decay=0.1))
+    factor_of = {id(one): group["rate_factor"] for group in optimiser.param_groups for one in group["params"]}
+    for name, parameter in captioner.decoder.named_parameters():
+        looks_at_image = any(part in name for part in ("bridge", "memory_norm", "cross_norm", "cross_attention"))
+        assert factor_of[id(parameter)] == (1.0 if looks_at_image else 0.1), name
+    for group in optimiser.param_groups:
+        assert all((parameter.ndim >= 2) >= (group["weight_decay"] > 0) for parameter in group["params"])
 
 
 def test_earlier_blocks_of_the_encoder_move_slower():
