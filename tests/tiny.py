@@ -106,7 +106,7 @@ def tiny_model_folder(
         encoder, decoder, image_size_px=IMAGE_SIZE_PX, vocabulary_size=tokenizer.vocabulary_size, max_tokens=12
     )
     if decoder.weights != "none":
-        load_pretrained(captioner.decoder, decoder, tokenizer)
+        load_pretrained(captioner.decoder, tokenizer)
     save_captioner(
         folder,
         captioner,

@@ -50,10 +50,17 @@ class _Family:
 _BERT_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _FAMILIES = {
     "gpt2": _Family(
-        ("n_embd", "n_layer", "n_head", "n_inner"), {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+        ("n_embd", "n_layer", "n_head", "n_inner"),
+        {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "scale_attn_by_inverse_layer_idx": False},
     ),
-    "bert": _Family(_BERT_SIZES, {"hidden_act": "gelu", "layer_norm_eps": 1e-12}),
-    "roberta": _Family(_BERT_SIZES, {"hidden_act": "gelu", "layer_norm_eps": 1e-5}, num_unused_positions=2),
+    "bert": _Family(
+        _BERT_SIZES, {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
+    ),
+    "roberta": _Family(
+        _BERT_SIZES,
+        {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "position_embedding_type": "absolute"},
+        num_unused_positions=2,
+    ),
 }
 
 
@@ -93,17 +100,17 @@ def pretrained_decoder_params(config_file: Path) -> dict[str, object]:
 
 
 @torch.no_grad()
-def load_pretrained(decoder: CaptionDecoder, params: DecoderParams, tokenizer: CaptionTokenizer) -> None:
-    """Gives a decoder the weights that `params` name; only what looks at the image stays new, and says nothing yet.
+def load_pretrained(decoder: CaptionDecoder, tokenizer: CaptionTokenizer) -> None:
+    """Gives a decoder the weights that its params name; only what looks at the image stays new, and says nothing yet.
 
     Args:
-        decoder: built from `params`; changed in place.
-        params: the section `train.decoder`.
+        decoder: changed in place.
         tokenizer: cut from the model's own.
 
     Raises:
-        PretrainedError: the model cannot be had, is of another make than `params` say, or has another tokenizer.
+        PretrainedError: the model cannot be had, is of another make than the params say, or has another tokenizer.
     """
+    params = decoder.params
     files = pretrained_files(params.weights, params.weights_sha256, key="train.decoder")
     _require_fit(params, pretrained_decoder_params(files["config.json"]))
     try:
@@ -111,7 +118,7 @@ def load_pretrained(decoder: CaptionDecoder, params: DecoderParams, tokenizer: C
         ids = torch.tensor(pretrained_ids(tokenizer, open_tokenizer(files["tokenizer.json"])))
         read = _read_gpt2 if params.architecture == "gpt2" else _read_bert
         read(decoder, state, ids)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise PretrainedError(
             f"{files['model.safetensors']} does not hold what its config.json says: {error}. Restore the model's files."
         ) from error

@@ -99,9 +99,9 @@ def open_tokenizer(path: Path) -> Tokenizer:
 def cut_tokenizer(captions: Iterable[str], pretrained: Tokenizer) -> CaptionTokenizer:
     """Makes a caption tokenizer of a pretrained one: the same pieces, but only those that the captions use.
 
-    Captions need a tenth of the thirty to fifty thousand pieces that such a tokenizer has. What is left splits these
-    captions exactly as before; a word in none of them is split into the pieces that are left, or is unknown. Ids are
-    given anew, after the four special ones.
+    Captions need few of the thirty to fifty thousand pieces that such a tokenizer has. What is left splits them exactly
+    as before; a word in none of them is split into the pieces that are left, or is unknown. Ids are given anew, after
+    the four special ones.
 
     Args:
         captions: the training captions, in any spelling.

@@ -33,7 +33,7 @@ def first_captioner(params: TrainParams, data: ProcessedData, tokenizer: Caption
     )
     if start_from is None:
         if params.decoder.weights != "none":
-            load_pretrained(captioner.decoder, params.decoder, tokenizer)
+            load_pretrained(captioner.decoder, tokenizer)
         return captioner
     loaded = _load(start_from, tokenizer, key="train.start_from")
     try:

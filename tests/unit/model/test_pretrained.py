@@ -38,7 +38,7 @@ def new_decoder(params: DecoderParams, vocabulary_size: int) -> CaptionDecoder:
 def pretrained_decoder(name: str, **changes: object) -> CaptionDecoder:
     params, tokenizer = language_model_params(name, **changes), language_model_tokenizer(name)
     decoder = new_decoder(params, tokenizer.vocabulary_size)
-    load_pretrained(decoder, params, tokenizer)
+    load_pretrained(decoder, tokenizer)
     return decoder
 
 
@@ -131,7 +131,7 @@ def test_a_tokenizer_of_the_data_alone_is_refused():
     """Words that the model does not know as pieces cannot begin with its embeddings."""
     params, tokenizer = language_model_params("gpt2"), tiny_tokenizer()
     with pytest.raises(PretrainedError, match=r"preprocess\.tokenizer"):
-        load_pretrained(new_decoder(params, tokenizer.vocabulary_size), params, tokenizer)
+        load_pretrained(new_decoder(params, tokenizer.vocabulary_size), tokenizer)
 
 
 def changed_tensors(folder: Path, change: Callable[[str, Tensor], tuple[str, Tensor]]) -> DecoderParams:
@@ -145,7 +145,7 @@ def changed_tensors(folder: Path, change: Callable[[str, Tensor], tuple[str, Ten
 def loaded(params: DecoderParams) -> CaptionDecoder:
     tokenizer = language_model_tokenizer("bert")
     decoder = new_decoder(params, tokenizer.vocabulary_size)
-    load_pretrained(decoder, params, tokenizer)
+    load_pretrained(decoder, tokenizer)
     return decoder
 
 

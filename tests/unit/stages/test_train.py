@@ -199,7 +199,7 @@ def pretrained_gpt2(decoder):
         vocabulary_size=tokenizer.vocabulary_size,
         max_tokens=12,
     )
-    load_pretrained(built.decoder, decoder, tokenizer)
+    load_pretrained(built.decoder, tokenizer)
     return built.decoder
 
 

@@ -152,6 +152,19 @@ def test_a_hub_out_of_reach_is_told():
         pretrained_files("someone/gpt", None, key="k")
 
 
+def test_a_model_in_the_hub_s_cache_is_found_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What was downloaded once is read without a network, by the model's name."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--someone--gpt", "0" * 40
+    shutil.copytree(LANGUAGE_MODELS / "gpt2", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    files = pretrained_files("someone/gpt", None, key="k")
+    assert {name: path.read_bytes() for name, path in files.items()} == {
+        name: (LANGUAGE_MODELS / "gpt2" / name).read_bytes() for name in MODEL_FILES
+    }
+
+
 def test_a_damaged_tokenizer_is_named(tmp_path: Path):
     """A file that is no tokenizer is an error that names it."""
     (tmp_path / "tokenizer.json").write_text("{}")
