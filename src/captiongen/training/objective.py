@@ -137,10 +137,10 @@ def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.AdamW:
         groups = [{**group, "rate_factor": 1.0} for group in param_groups_weight_decay(model, phase.weight_decay)]
     else:
         groups = _decoder_groups(model.decoder, phase.weight_decay)
-    if isinstance(model, Captioner) and isinstance(phase, FinetunedPhase):
-        factor, backbone = phase.encoder_learning_rate_factor, model.encoder.backbone
-        of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
-        groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
+        if isinstance(phase, FinetunedPhase):
+            factor, backbone = phase.encoder_learning_rate_factor, model.encoder.backbone
+            of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
+            groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
     return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))
 
 
