@@ -5,18 +5,21 @@
 
 Both sides decode with the same beams, the same number of tokens and a decoder of the same size (layers, width, heads,
 vocabulary) over the same number of image positions, in turn, in one process. Weights are random, so no search ends
-early: both write exactly `--num-tokens` tokens. Report the ratio: the absolute numbers are this machine's.
+early: all write exactly `--num-tokens` tokens. Ours is measured twice, as it is and with `decode.weights: int8`; the
+peer is float32 in both ratios. Report the ratios: the absolute numbers are this machine's.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 
 import captiongen
 from captiongen.inference import search
+from captiongen.model.compact import compact
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams, DecoderParams
 from captiongen.text.tokenizer import CaptionTokenizer
@@ -24,7 +27,7 @@ from captiongen.text.tokenizer import CaptionTokenizer
 VOCABULARY_SIZE, GRID_SIZE, NUM_CHANNELS = 2943, 7, 640
 
 
-def ours(options: argparse.Namespace) -> Callable[[int], object]:
+def ours(options: argparse.Namespace, weights: Literal["fp32", "int8"]) -> Callable[[int], object]:
     """The search that evaluation and service use."""
     params = DecoderParams(width=options.width, num_layers=options.num_layers, num_heads=8, dropout=0.0)
     decoder = CaptionDecoder(
@@ -34,9 +37,11 @@ def ours(options: argparse.Namespace) -> Callable[[int], object]:
         grid_size=GRID_SIZE,
         max_tokens=options.num_tokens,
     ).eval()
-    decode = DecodeParams(num_beams=options.num_beams, max_tokens=options.num_tokens, num_hypotheses=1)
+    decode = DecodeParams(num_beams=options.num_beams, max_tokens=options.num_tokens, num_hypotheses=1, weights=weights)
     with torch.no_grad():  # an end that is never likely: every caption runs to the limit, as the peer's
         decoder.embedding.weight[CaptionTokenizer.eos_id] = 0.0
+    if weights == "int8":
+        decoder = compact(decoder)
 
     def run(batch_size: int) -> object:
         return search(decoder, torch.randn(batch_size, NUM_CHANNELS, GRID_SIZE, GRID_SIZE), decode)
@@ -87,8 +92,8 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
     options = parser.parse_args()
     torch.manual_seed(0)
-    sides = {"captiongen": ours(options), "transformers": peer(options)}
-    print(f"captiongen {captiongen.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads, fp32")
+    sides = {"fp32": ours(options, "fp32"), "int8": ours(options, "int8"), "transformers fp32": peer(options)}
+    print(f"captiongen {captiongen.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for batch_size in options.batch_sizes:
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for round_number in range(options.num_rounds + 1):
@@ -99,7 +104,8 @@ def main() -> None:
                     seconds[name].append(time.perf_counter() - started)
         speeds = {name: batch_size / statistics.median(times) for name, times in seconds.items()}
         told = ", ".join(f"{name} {speed:.1f} captions/s" for name, speed in speeds.items())
-        print(f"batch {batch_size:>2}: {told}, ratio {speeds['captiongen'] / speeds['transformers']:.2f}")
+        ratios = ", ".join(f"{name} {speeds[name] / speeds['transformers fp32']:.2f}" for name in ("fp32", "int8"))
+        print(f"batch {batch_size:>2}: {told}; ratios {ratios}")
 
 
 if __name__ == "__main__":

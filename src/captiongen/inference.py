@@ -26,6 +26,7 @@ from captiongen.errors import Abandoned, DataError, UsageError
 from captiongen.metrics.cider import pairwise_cider
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
+from captiongen.model.compact import compact
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams
 from captiongen.text.tokenizer import CaptionTokenizer
@@ -83,7 +84,10 @@ class CaptionEngine:
 
     Args:
         loaded: captioner, tokenizer and manifest.
-        device: `cpu`, `cuda`, `cuda:1` ...
+        device: `cpu`, `cuda`, `cuda:1` ...; a search with int8 weights runs on the CPU all the same.
+
+    Raises:
+        UsageError: the manifest wants int8 weights and this processor has no kernel for them.
     """
 
     def __init__(self, loaded: LoadedCaptioner, *, device: str = "cpu") -> None:
@@ -91,6 +95,8 @@ class CaptionEngine:
         self.tokenizer: CaptionTokenizer = loaded.tokenizer
         self._device = torch.device(device)
         self._captioner: Captioner = loaded.captioner.to(self._device).eval()
+        self._compact: CaptionDecoder | None = None
+        self._decoder(self.manifest.decode)  # what cannot be had is said now
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu") -> "CaptionEngine":
@@ -133,17 +139,26 @@ class CaptionEngine:
         batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
         features = self._captioner.encoder(batch).float()
         decode = decode or self.manifest.decode
-        decoded = search(self._captioner.decoder, features, decode, is_wanted=is_wanted)
+        decoder = self._decoder(decode)
+        features = features.to(decoder.image_positions.device)
+        decoded = search(decoder, features, decode, is_wanted=is_wanted)
         results = []
         for index, nbest in enumerate(decoded):
             hypotheses = tuple(_hypothesis(one, self.tokenizer, self.manifest.calibration) for one in nbest)
-            attention = self._attention(features[index : index + 1], nbest[0].tokens) if with_attention else None
+            attention = self._attention(decoder, features[[index]], nbest[0].tokens) if with_attention else None
             results.append(CaptionResult(hypotheses, attention, hypotheses[0].is_doubtful(decode.min_confidence)))
         return results
 
-    def _attention(self, features: Tensor, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+    def _decoder(self, decode: DecodeParams) -> CaptionDecoder:
+        """The decoder with the weights that `decode` asks for; threads that ask at once may pack it twice, unharmed."""
+        if decode.weights == "fp32":
+            return self._captioner.decoder
+        if self._compact is None:
+            self._compact = compact(self._captioner.decoder)
+        return self._compact
+
+    def _attention(self, decoder: CaptionDecoder, features: Tensor, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """Attention while each word of one caption was written, (words, G, G); pieces of a word are averaged."""
-        decoder = self._captioner.decoder
         read = torch.tensor([self.tokenizer.bos_id, *tokens[:-1]], device=features.device)
         _, _, weights = decoder.advance(decoder.start(features), read[None, None])  # (1, 1, T, N)
         per_token = weights[0, 0].cpu().numpy().reshape(len(tokens), *features.shape[-2:])
@@ -179,6 +194,8 @@ def search(
     decoder: CaptionDecoder, features: Tensor, decode: DecodeParams, *, is_wanted: Callable[[], bool] = _always
 ) -> list[list[Decoded]]:
     """Searches captions of encoded images, (B, C, G, G), as `decode` says; an n-best list per image, best first.
+
+    The decoder has the weights that `decode` asks for already.
 
     Raises:
         UsageError: the captions asked for are longer than the decoder can write.

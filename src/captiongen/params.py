@@ -290,6 +290,7 @@ class DecodeParams(_Section):
     temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only
+    weights: Literal["fp32", "int8"] = "fp32"  # of the decoder; int8 searches faster, on x86 CPUs, and rounds
 
     def describe(self) -> str:
         """The decoding as one line of a metrics signature."""
@@ -302,7 +303,8 @@ class DecodeParams(_Section):
         else:
             how = f"sample temperature={self.temperature} top_p={self.top_p} seed={self.seed}"
         guard = f" no_repeat_ngram={self.no_repeat_ngram}" if self.no_repeat_ngram else ""
-        return f"{how} max_tokens={self.max_tokens}{guard}"
+        weights = "" if self.weights == "fp32" else f" weights={self.weights}"
+        return f"{how} max_tokens={self.max_tokens}{guard}{weights}"
 
 
 class SelectionParams(_Section):

@@ -29,11 +29,13 @@ def pictures():
     return [tiny_picture(colour, seed=number, size=(80 + number, 64)) for number, colour in enumerate(COLOURS)]
 
 
-def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(engine, pictures):
+@pytest.mark.parametrize("weights", ["fp32", "int8"])
+def test_a_picture_gets_the_same_caption_alone_and_in_any_batch(engine, pictures, weights):
     """Batch and order change no caption."""
-    alone = [engine.caption([picture])[0] for picture in pictures]
-    together = engine.caption(pictures)
-    backwards = engine.caption(pictures[::-1])[::-1]
+    decode = engine.manifest.decode.model_copy(update={"weights": weights})
+    alone = [engine.caption([picture], decode=decode)[0] for picture in pictures]
+    together = engine.caption(pictures, decode=decode)
+    backwards = engine.caption(pictures[::-1], decode=decode)[::-1]
     captions = [[one.caption for one in result.hypotheses] for result in alone]
     assert [[one.caption for one in result.hypotheses] for result in together] == captions
     assert [[one.caption for one in result.hypotheses] for result in backwards] == captions
@@ -198,3 +200,23 @@ def test_captions_that_nobody_wants_are_not_finished(folder):
     with pytest.raises(Abandoned, match="after 2 words"):
         engine.caption_arrays(arrays, is_wanted=is_wanted)
     assert len(asked) == 3
+
+
+def test_int8_weights_are_a_choice_that_metrics_and_answers_tell(engine, folder, pictures):
+    """A manifest that asks for int8 is served so by default, says so in signatures, and moves what captions score."""
+    compact = replace(
+        load_captioner(folder),
+        manifest=engine.manifest.model_copy(
+            update={"decode": engine.manifest.decode.model_copy(update={"weights": "int8"})}
+        ),
+    )
+    decode = compact.manifest.decode
+    assert decode.describe() == f"{engine.manifest.decode.describe()} weights=int8"
+    served = CaptionEngine(compact).caption(pictures, with_attention=True)
+    assert [one.hypotheses for one in served] == [one.hypotheses for one in engine.caption(pictures, decode=decode)]
+    scores = [
+        [result.hypotheses[0].log_probability for result in results] for results in (served, engine.caption(pictures))
+    ]
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], abs=0.5)
+    assert served[0].attention is not None

@@ -212,6 +212,7 @@ class CaptionDecoder(nn.Module):
         norm: nn.Module = nn.LayerNorm(params.width, eps=architecture.norm_epsilon)
         self.first_norm = nn.Identity() if architecture.is_pre_norm else norm
         self.final_norm = norm if architecture.is_pre_norm else nn.Identity()
+        self.packed_output: nn.Module | None = None  # the embedding for the way out, where `compact` packed it
         self.dropout = nn.Dropout(params.dropout)
         self.apply(_initialise)
 
@@ -247,7 +248,8 @@ class CaptionDecoder(nn.Module):
             past = None if state.tokens is None else state.tokens[index]
             x, keys_values, weights = layer(x, state.memory[index], past)
             kept.append(keys_values)
-        logits = F.linear(self.final_norm(x), self.embedding.weight)
+        x = self.final_norm(x)
+        logits = F.linear(x, self.embedding.weight) if self.packed_output is None else self.packed_output(x)
         attention = weights.mean(dim=1).view(*tokens.shape, -1)
         return logits, DecoderState(state.memory, tuple(kept), end), attention
 

@@ -12,6 +12,8 @@ from tqdm import tqdm
 from captiongen.inference import search
 from captiongen.metrics.cider import corpus_cider
 from captiongen.model.captioner import Captioner
+from captiongen.model.compact import compact
+from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams
 from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
@@ -57,22 +59,24 @@ class DevSelector:
         Where several processes train, each captions some of the batches, and all know the score.
         """
         captioner.eval()
+        decoder = captioner.decoder if self._decode.weights == "fp32" else compact(captioner.decoder)
         starts = range(0, len(self._references), self._batch_size)
         mine = tqdm(
             starts[rank() :: num_processes()], desc="dev captions", unit="batch", leave=False, disable=hides_bars()
         )
-        of_processes = gather({start: self._caption(captioner, start) for start in mine})
+        of_processes = gather({start: self._caption(captioner, decoder, start) for start in mine})
         by_start = {start: captions for of_one in of_processes for start, captions in of_one.items()}
         captions = [caption for start in starts for caption in by_start[start]]
         self._tracker.log_captions(self._samples, captions[: len(self._samples)], name="dev", step=epoch)
         return corpus_cider(dict(zip(self._references, captions, strict=True)), self._references)
 
-    def _caption(self, captioner: Captioner, start: int) -> list[str]:
+    def _caption(self, captioner: Captioner, decoder: CaptionDecoder, start: int) -> list[str]:
         """Captions of the batch of images that begins at `start`."""
         end = min(start + self._batch_size, len(self._references))
         batch = torch.from_numpy(np.array(self._entries[start:end])).to(captioner.decoder.image_positions.device)
         features = batch.float() if self._is_features else captioner.encoder(batch.permute(0, 3, 1, 2))
-        return [self._tokenizer.decode(nbest[0].tokens) for nbest in search(captioner.decoder, features, self._decode)]
+        features = features.to(decoder.image_positions.device)
+        return [self._tokenizer.decode(nbest[0].tokens) for nbest in search(decoder, features, self._decode)]
 
 
 def limit(references: Mapping[str, Sequence[str]], max_images: int | None) -> dict[str, Sequence[str]]:
