@@ -29,7 +29,8 @@ _CARD = """# The starter
 
 A captioner for photographs right after set-up, with no training and no model hub:
 `captiongen caption PHOTO --model starter`, or `make serve-starter` for the page and `POST /caption`.
-[docs/model_card.md](../../docs/model_card.md) says what it is for, what it gets wrong, and how to make it again.
+[docs/model_card.md](../../docs/model_card.md) says what it is for and what it gets wrong,
+[docs/starter.md](../../docs/starter.md) how it was made and how to put another one in its place.
 
 | | |
 |---|---|
