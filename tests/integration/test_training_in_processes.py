@@ -210,7 +210,7 @@ def tiny_project(tmp_path: Path, data_folder: Path) -> Path:
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
-        subprocess.run(command, cwd=tmp_path, check=True)
+        subprocess.run(command, cwd=tmp_path, env=environment(None), check=True)
     return tmp_path
 
 
