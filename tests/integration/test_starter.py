@@ -35,7 +35,7 @@ def test_its_release_and_its_card_are_of_these_weights(starter: Path):
 
 
 def test_it_captions_a_picture_right_after_setup(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """With no training, no registry and no network, a picture gets a caption with a probability for each word."""
+    """With no training, registry or network, a picture gets a caption, with what it and each word may be relied on."""
     picture = tmp_path / "ball.png"
     picture.write_bytes(encoded(tiny_picture("red", "ball", size=(320, 240))))
     monkeypatch.chdir(project)
@@ -43,3 +43,4 @@ def test_it_captions_a_picture_right_after_setup(project: Path, tmp_path: Path, 
     answer = json.loads(run.stdout)
     assert len(answer["caption"].split()) == len(answer["words"]) >= 3
     assert all(0.0 < word["probability"] <= 1.0 for word in answer["words"])
+    assert all(0.0 <= part["confidence"] <= 1.0 for part in (answer, *answer["words"]))
