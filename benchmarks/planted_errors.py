@@ -25,7 +25,7 @@ from captiongen.analysis.facts import FactReader
 from captiongen.analysis.planting import Planted, Planter
 from captiongen.analysis.taxonomy import find_errors
 from captiongen.data.scenes.dataset import read_truth
-from captiongen.data.scenes.statements import true_statements
+from captiongen.analysis.scene_statements import true_statements
 from captiongen.data.shards import open_processed
 
 _SAME = {ErrorType.HALLUCINATED_OBJECT: ErrorType.WRONG_OBJECT}  # which of the two depends on what others name

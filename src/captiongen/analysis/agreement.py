@@ -9,16 +9,18 @@ from collections.abc import Iterable, Sequence
 from captiongen.analysis.corpus import CaptionCorpus
 from captiongen.analysis.facts import INVERSES, FactReader, Facts, Relation, Thing, Word
 from captiongen.analysis.caption_error import CaptionError, ErrorType
-from captiongen.text.lexicon import Kinship, Lexicon
+from captiongen.language.lexicon import Kinship, Lexicon
 
 # Share of the references that must name a thing, or agree on an action, before its absence is an error.
 _MAJORITY = 0.5
+# So many references do not all miss what somebody does.
+_MANY = 8
 # Association from which a thing that only the caption names may well be there.
 _ASSOCIATED = 0.2
 # Relations of which at most one holds between two things; "on" and "in" are not opposed to what people also say there.
 _OPPOSITES = {
-    "left": "right", "right": "left", "front": "behind", "behind": "front", "over": "under", "under": "over",
-    "on": "under", "in": "out", "out": "in",
+    "left": {"right"}, "right": {"left"}, "front": {"behind"}, "behind": {"front"}, "over": {"under"},
+    "on": {"under"}, "under": {"over", "on"}, "in": {"out"}, "out": {"in"},
 }  # fmt: skip
 # What is worn is compared as a thing with its colour.
 _OF_CLOTHES = frozenset({"wear", "dress"})
@@ -121,9 +123,12 @@ def actions(facts: Facts, references: Sequence[Facts], reader: FactReader) -> li
     """Finds actions that nobody else states, where most agree on another one that the caption does not state."""
     lexicon, known = reader.lexicon, _lemmas(references)
     ours = [action.verb.lemma for action in facts.actions]
+    agreed = _agreed_actions(references, lexicon)
+    num_stating = sum(bool(one.actions) for one in references)
     rivals = {
-        lemma: share for lemma, share in _agreed_actions(references, lexicon).items()
-        if share > _MAJORITY and lemma not in _OF_CLOTHES and not any(_are_kin_verbs(lemma, one, lexicon) for one in ours)
+        lemma: share for lemma, share in agreed.items()
+        if (share > _MAJORITY or num_stating >= _MANY) and lemma not in _OF_CLOTHES
+        and not any(_are_kin_verbs(lemma, one, lexicon) for one in ours)
     }  # fmt: skip
     errors = []
     for action in facts.actions:
@@ -142,11 +147,12 @@ def relations(facts: Facts, references: Sequence[Facts], reader: FactReader) -> 
     lexicon, errors = reader.lexicon, []
     for relation in facts.relations:
         stated = [_names_between(relation, facts, one, lexicon) for one in references]
-        against = sum(_OPPOSITES.get(relation.name) in names for names in stated)
+        opposites = _OPPOSITES.get(relation.name, set())
+        against = Counter(name for names in stated for name in names & opposites)
         if against and not any(relation.name in names for names in stated):
             words = [Word(relation.name, position) for position in range(relation.start, relation.stop)]
-            instead = [_OPPOSITES[relation.name]]
-            errors.append(_error(ErrorType.RELATION, facts, words, instead, against / len(references)))
+            support = sum(bool(names & opposites) for names in stated) / len(references)
+            errors.append(_error(ErrorType.RELATION, facts, words, _most_common(against), support))
     return errors
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from captiongen.text.lexicon import Lexicon
-from captiongen.text.tagging import TaggedWord, Tagger, english_tagger
+from captiongen.language.lexicon import Lexicon
+from captiongen.language.tagging import TaggedWord, Tagger, english_tagger
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ _LETTERS: Mapping[str, str] = {
     "VV": "V", "VB": "B", "VD": "B", "VH": "H", "VM": "B", "AVP": "T", "AV": "R", "CJC": "A", "CJ": "S", "PN": "O",
     "TO": "I", "EX": "E",
 }  # fmt: skip
-_NOUN_PHRASE = re.compile(r"D*C*D*(?:[JC](?:A(?=J))?)*N+")
+_NOUN_PHRASE = re.compile(r"D*C*D*(?:(?<=[DC])R(?=J))?(?:[JC](?:A(?=J))?)*N+")
 _NUMBERS = {
     word: number
     for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
@@ -161,6 +161,8 @@ class FactReader:
         is_last_noun = i + 1 == len(words) or not words[i + 1].tag.startswith("NN")
         if before.tag == "NN2" or (before.tag.startswith("NN") and words[i].tag == "NN2" and not is_last_noun):
             return "good"  # plurals rarely stand in front of a noun
+        if before.tag.startswith("NN") and is_last_noun and words[i + 1 : i + 2] and words[i + 1].tag in ("AT0", "CRD"):
+            return "good"  # "a boy waves one hand": a noun phrase has ended, and another begins
         if before.tag.startswith("NN"):
             return "fair" if is_last_noun else "none"
         is_worn = i >= 2 and words[i - 2].tag == "PRP" and self.lexicon.is_colour(before.lemma)
@@ -195,7 +197,8 @@ class FactReader:
             if word.tag[:2] in ("AJ", "NN", "NP", "VV"):
                 is_colour = self.lexicon.is_colour(word.lemma)
                 (colours if is_colour else attributes).append(Word(word.lemma, position))
-        count = _count(words[start:stop])
+        is_group = self.lexicon.group_size(head.lemma) is not None  # one family, and nobody counted its members
+        count = None if is_group else _count(words[start:stop])
         return Thing(Word(lemma, stop - 1), start, stop, count, tuple(colours), tuple(attributes))
 
     def _group(self, thing: Thing) -> int | None:
@@ -203,7 +206,7 @@ class FactReader:
 
     def _of_group(self, group: Thing, member: Thing) -> Thing:
         """"a group of people" is people, "a pair of dogs" two dogs."""
-        count = (self._group(group) or None) if group.count == 1 else None
+        count = self._group(group) or None
         return replace(member, start=group.start, count=count, attributes=group.attributes + member.attributes)
 
     def _placed(self, thing: Thing, relations: tuple[tuple[str, int, int], ...]) -> Thing:
@@ -278,7 +281,7 @@ def _relation_words(words: tuple[TaggedWord, ...]) -> tuple[tuple[str, int, int]
     """Finds words of relation, the longest match first: (name, start, stop)."""
     found, position = [], 0
     while position < len(words):
-        for length in range(_LONGEST_RELATION, 0, -1):
+        for length in range(min(_LONGEST_RELATION, len(words) - position), 0, -1):
             text = " ".join(word.word for word in words[position : position + length])
             if text in _RELATION_WORDS and (length > 1 or words[position].tag in ("PRP", "AVP", "CJS", "AJ0", "AV0")):
                 found.append((_RELATION_WORDS[text], position, position + length))

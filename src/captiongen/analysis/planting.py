@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from captiongen.analysis.caption_error import ErrorType
 from captiongen.analysis.facts import FactReader, Facts, Thing
-from captiongen.text.lexicon import Kinship, Lexicon
-from captiongen.text.tagging import TaggedWord
+from captiongen.language.lexicon import Kinship, Lexicon
+from captiongen.language.tagging import TaggedWord
 
 
 @dataclass(frozen=True, slots=True)

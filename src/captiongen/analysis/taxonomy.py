@@ -40,12 +40,14 @@ def find_errors(
         found += wording.errors_of_style(hypothesis, facts, stated, corpus)
     if stated:
         broken = {position for error in found for position in error.positions if error.type in _BROKEN}
+        # What is said twice would count twice.
+        is_repeated = any(error.type is ErrorType.REPETITION for error in found)
         compared = [
             *agreement.objects(facts, stated, reader, corpus),
             *agreement.scenes(facts, stated, reader, corpus),
             *agreement.colours(facts, stated, reader),
             *agreement.attributes(facts, stated, reader),
-            *agreement.counts(facts, stated, reader),
+            *([] if is_repeated else agreement.counts(facts, stated, reader)),
             *agreement.actions(facts, stated, reader),
             *agreement.relations(facts, stated, reader),
         ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.text.function_words import FUNCTION_WORDS
-from captiongen.text.tagging import TaggedWord
+from captiongen.language.tagging import TaggedWord
 
 _JOINTS = frozenset({"and", "or", "with", "of", "in", "on", "a", "the", "to"})
 _LONGEST_REPEAT = 6

@@ -10,7 +10,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from captiongen.text.normalise import normalise_caption
-from captiongen.text.wordnet import PartOfSpeech, Synset, WordNet
+from captiongen.language.wordnet import PartOfSpeech, Synset, WordNet
 
 #: Lexicographer files of what can be seen: animal, artifact, body, event, food, group, location, object, person,
 #: phenomenon, plant, shape, substance.
