@@ -23,9 +23,9 @@ from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.analysis.corpus import CaptionCorpus
 from captiongen.analysis.facts import FactReader
 from captiongen.analysis.planting import Planted, Planter
+from captiongen.analysis.scene_statements import true_statements
 from captiongen.analysis.taxonomy import find_errors
 from captiongen.data.scenes.dataset import read_truth
-from captiongen.analysis.scene_statements import true_statements
 from captiongen.data.shards import open_processed
 
 _SAME = {ErrorType.HALLUCINATED_OBJECT: ErrorType.WRONG_OBJECT}  # which of the two depends on what others name
@@ -66,12 +66,20 @@ def main() -> None:
     some = dict(list(train.items())[: options.num_train])
     corpus = None if options.truth else CaptionCorpus.of(some, reader)
     planter = Planter([caption for captions in some.values() for caption in captions], reader)
-    planted, found, reports, alarms = Counter[ErrorType](), Counter[ErrorType](), Counter[ErrorType](), Counter[ErrorType]()
+    planted, found, reports, alarms = (
+        Counter[ErrorType](),
+        Counter[ErrorType](),
+        Counter[ErrorType](),
+        Counter[ErrorType](),
+    )
     shown, started, num_captions = 0, time.process_time(), 0
     for caption, references in cases(options, rng):
         num_captions += 1
         known = {word.lemma for one in references for word in reader.read(one).words}
-        untouched = {_SAME.get(error.type, error.type): error for error in find_errors(caption, references, reader, corpus=corpus)}
+        untouched = {
+            _SAME.get(error.type, error.type): error
+            for error in find_errors(caption, references, reader, corpus=corpus)
+        }
         alarms.update(untouched.keys())
         reports.update(untouched.keys())
         if shown < options.show and set(untouched) - {ErrorType.MISSING_OBJECT}:
@@ -96,7 +104,9 @@ def main() -> None:
     for kind in planter.types:
         recall = found[kind] / max(1, planted[kind])
         precision = found[kind] / max(1, reports[kind])
-        print(f"{kind.value:<14} {planted[kind]:>7} {recall:>7.1%} {precision:>9.1%} {alarms[kind] / num_captions:>7.1%}")
+        print(
+            f"{kind.value:<14} {planted[kind]:>7} {recall:>7.1%} {precision:>9.1%} {alarms[kind] / num_captions:>7.1%}"
+        )
     print(f"{num_captions} captions, {1000 * seconds:.1f} ms a caption and its references")
 
 

@@ -6,9 +6,9 @@ Every function takes the facts of the hypothesis, those of the references, and a
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.analysis.corpus import CaptionCorpus
 from captiongen.analysis.facts import INVERSES, FactReader, Facts, Relation, Thing, Word
-from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.language.lexicon import Kinship, Lexicon
 
 # Share of the references that must name a thing, or agree on an action, before its absence is an error.
@@ -66,7 +66,9 @@ def scenes(
     return [
         _error(ErrorType.SCENE, facts, [thing.head], _most_common(places), share)
         for thing in facts.things
-        if thing.is_place and share >= _MAJORITY and not _is_named(thing, references, known, lexicon)
+        if thing.is_place
+        and share >= _MAJORITY
+        and not _is_named(thing, references, known, lexicon)
         and not _goes_with(thing, places, corpus)
     ]
 
@@ -136,9 +138,7 @@ def actions(facts: Facts, references: Sequence[Facts], reader: FactReader) -> li
             _are_kin_verbs(action.verb.lemma, other.verb.lemma, lexicon) for one in references for other in one.actions
         )
         if rivals and not is_stated and action.verb.lemma not in _OF_CLOTHES:
-            errors.append(
-                _error(ErrorType.ACTION, facts, [action.verb], list(rivals)[:3], max(rivals.values()))
-            )
+            errors.append(_error(ErrorType.ACTION, facts, [action.verb], list(rivals)[:3], max(rivals.values())))
     return errors
 
 
@@ -292,4 +292,3 @@ def _names_between(relation: Relation, facts: Facts, reference: Facts, lexicon: 
         if _are_kin(subject, their_other, lexicon) and _are_kin(other, their_subject, lexicon):
             names.add(INVERSES.get(one.name, ""))
     return names
-

@@ -85,10 +85,10 @@ _LETTERS: Mapping[str, str] = {
     "TO": "I", "EX": "E",
 }  # fmt: skip
 _NOUN_PHRASE = re.compile(r"D*C*D*(?:(?<=[DC])R(?=J))?(?:[JC](?:A(?=J))?)*N+")
-_NUMBERS = {
-    word: number
-    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-}
+_NUMBER_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+_NUMBERS = {word: number for number, word in enumerate(_NUMBER_WORDS)}
 # Words that state a relation, longest first; what they mean is the closed class that grammars list.
 _RELATION_WORDS: Mapping[str, str] = {
     "to the left of": "left", "on the left of": "left", "on the left side of": "left", "left of": "left",
@@ -135,7 +135,9 @@ class FactReader:
         things = self._with_loose_colours(things, words, letters)
         free = _free(things, relations, letters)
         actions = tuple(
-            Action(Word(words[i].lemma, i), _subject(things, free, i)) for i, letter in enumerate(letters) if letter == "V"
+            Action(Word(words[i].lemma, i), _subject(things, free, i))
+            for i, letter in enumerate(letters)
+            if letter == "V"
         )
         return Facts(words, things, actions, _relations(things, free, relations, words))
 
@@ -151,7 +153,7 @@ class FactReader:
         return tuple(mended)
 
     def _as_person(self, word: TaggedWord) -> TaggedWord:
-        """ "someone" and "everybody" are pronouns to the tagger, and persons to WordNet."""
+        """Makes nouns of "someone" and "everybody": pronouns to the tagger, persons to WordNet."""
         is_person = word.tag == "PNI" and word.word != "one" and self.lexicon.is_kind_of(word.word, "person")
         return TaggedWord(word.word, word.lemma, "NN1") if is_person else word
 
@@ -205,7 +207,7 @@ class FactReader:
         return self.lexicon.group_size(thing.head.lemma)
 
     def _of_group(self, group: Thing, member: Thing) -> Thing:
-        """"a group of people" is people, "a pair of dogs" two dogs."""
+        """Reads "a group of people" as people, and "a pair of dogs" as two dogs."""
         count = self._group(group) or None
         return replace(member, start=group.start, count=count, attributes=group.attributes + member.attributes)
 
@@ -214,7 +216,7 @@ class FactReader:
         return replace(thing, is_place=True) if leading and self.lexicon.is_place(thing.head.lemma) else thing
 
     def _is_bare_colour(self, words: tuple[TaggedWord, ...], start: int, stop: int) -> bool:
-        """"a man in red": a colour alone, without a determiner, is no thing."""
+        """Whether a phrase is a colour alone, without a determiner, as in "a man in red": that is no thing."""
         return stop - start == 1 and self.lexicon.is_colour(words[start].lemma)
 
     def _with_loose_colours(

@@ -27,10 +27,10 @@ from captiongen.analysis.corpus import CaptionCorpus, is_content
 from captiongen.analysis.facts import FactReader
 from captiongen.analysis.taxonomy import find_errors
 from captiongen.errors import DataError
-from captiongen.metrics.cider import CiderScorer, DocumentFrequencies
 from captiongen.language.lexicon import Lexicon
-from captiongen.text.normalise import metric_tokens
 from captiongen.language.wordnet import PartOfSpeech
+from captiongen.metrics.cider import CiderScorer, DocumentFrequencies
+from captiongen.text.normalise import metric_tokens
 from captiongen.types import Captions
 
 #: How much each part of the agreement weighs; they sum to 1.
@@ -41,7 +41,9 @@ ERROR_WEIGHTS: Mapping[ErrorType, float] = {
     ErrorType.RELATION: 0.10, ErrorType.SCENE: 0.05, ErrorType.ATTRIBUTE: 0.05, ErrorType.GRAMMAR: 0.05,
     ErrorType.REPETITION: 0.20, ErrorType.TRUNCATION: 0.20,
 }  # fmt: skip
-_RECALL_WEIGHT = 0.6  # of recall in F; people forgive less what is false than what is left out, but a word is no caption
+_RECALL_WEIGHT = (
+    0.6  # of recall in F; people forgive less what is false than what is left out, but a word is no caption
+)
 _ASSOCIATION_WEIGHT = 0.35  # of a word that is only said of such pictures
 _ASSUMED_HUMAN_CIDER = 80.0  # of images with one reference, whose human score nobody can know
 _MIN_HUMAN_CIDER = 20.0
@@ -155,7 +157,11 @@ class Judge:
         mass = {b: weight[b] * count / len(texts) for b, count in theirs.items()}
         # What is said by one of five weighs a fifth: nobody says all that five say together.
         recall = sum(mass[b] * max(near[a, b] for a in ours) for b in theirs) / sum(mass.values())
-        f = precision * recall / (_RECALL_WEIGHT * precision + (1 - _RECALL_WEIGHT) * recall) if precision and recall else 0.0
+        f = (
+            precision * recall / (_RECALL_WEIGHT * precision + (1 - _RECALL_WEIGHT) * recall)
+            if precision and recall
+            else 0.0
+        )
         product = sum(weight[a] * mass[b] * near[a, b] for a, b in near)
         norms = math.sqrt(self._norm(ours, weight) * self._norm(theirs, mass))
         return f, min(1.0, product / norms) if norms else 0.0

@@ -62,7 +62,9 @@ class Planter:
                     (places if thing.is_place else nouns).add(head)
                 colours |= {facts.words[colour.position] for colour in thing.colours}
             verbs |= {facts.words[action.verb.position] for action in facts.actions}
-        self._nouns, self._verbs, self._colours, self._places = (_ordered(words) for words in (nouns, verbs, colours, places))
+        self._nouns, self._verbs, self._colours, self._places = (
+            _ordered(words) for words in (nouns, verbs, colours, places)
+        )
         self._plants: Mapping[ErrorType, Callable[[Facts, random.Random, Collection[str]], Planted | None]] = (
             MappingProxyType(
                 {
@@ -116,12 +118,9 @@ class Planter:
     ) -> Planted | None:
         for thing in things:
             head = facts.words[thing.head.position]
-            others = [
-                word for word in pool
-                if word.tag == head.tag and self._is_other(word.lemma, head.lemma, avoid, self._lexicon)
-            ]  # fmt: skip
-            if others:
-                return _exchange(facts, kind, thing.head.position, thing.head.position + 1, rng.choice(others).word)
+            for word in rng.sample(pool, len(pool)):
+                if word.tag == head.tag and self._is_other(word.lemma, head.lemma, avoid, self._lexicon):
+                    return _exchange(facts, kind, thing.head.position, thing.head.position + 1, word.word)
         return None
 
     @staticmethod
@@ -137,7 +136,11 @@ class Planter:
             word.word for word in self._colours
             if not any(self._lexicon.same_colour(word.lemma, known) for known in {colour.lemma, *avoid})
         ]  # fmt: skip
-        return _exchange(facts, ErrorType.COLOUR, colour.position, colour.position + 1, rng.choice(others)) if others else None
+        return (
+            _exchange(facts, ErrorType.COLOUR, colour.position, colour.position + 1, rng.choice(others))
+            if others
+            else None
+        )
 
     def _count(self, facts: Facts, rng: random.Random, avoid: Collection[str]) -> Planted | None:
         counted = [
@@ -155,13 +158,13 @@ class Planter:
         if len(verbs) != 1:  # beside another one that stays, the caption would still say what people say
             return None
         own = facts.words[verbs[0].position]
-        others = [
-            word.word for word in self._verbs
-            if word.tag == own.tag
-            and all(self._lexicon.kinship(word.lemma, known, "verb") < Kinship.KIND for known in {own.lemma, *avoid})
-        ]  # fmt: skip
-        position = verbs[0].position
-        return _exchange(facts, ErrorType.ACTION, position, position + 1, rng.choice(others)) if others else None
+        known = {own.lemma, *avoid}
+        for word in rng.sample(self._verbs, len(self._verbs)):
+            if word.tag == own.tag and all(
+                self._lexicon.kinship(word.lemma, one, "verb") < Kinship.KIND for one in known
+            ):
+                return _exchange(facts, ErrorType.ACTION, verbs[0].position, verbs[0].position + 1, word.word)
+        return None
 
     def _side(self, facts: Facts, rng: random.Random, avoid: Collection[str]) -> Planted | None:
         del avoid

@@ -1,12 +1,12 @@
 """Errors of how a caption is worded: repetition, truncation, grammar; and of style: generic, copied from training."""
 
-from captiongen.analysis.corpus import CaptionCorpus, is_content
-from captiongen.analysis.facts import Facts, Thing
 from collections.abc import Sequence
 
 from captiongen.analysis.caption_error import CaptionError, ErrorType
-from captiongen.text.function_words import FUNCTION_WORDS
+from captiongen.analysis.corpus import CaptionCorpus, is_content
+from captiongen.analysis.facts import Facts, Thing
 from captiongen.language.tagging import TaggedWord
+from captiongen.text.function_words import FUNCTION_WORDS
 
 _JOINTS = frozenset({"and", "or", "with", "of", "in", "on", "a", "the", "to"})
 _LONGEST_REPEAT = 6
@@ -23,15 +23,17 @@ def errors(facts: Facts, *, is_complete: bool = True) -> list[CaptionError]:
     return [*_repetitions(facts), *_truncation(facts, is_complete=is_complete), *_grammar(facts)]
 
 
-def errors_of_style(caption: str, facts: Facts, references: Sequence[Facts], corpus: CaptionCorpus) -> list[CaptionError]:
+def errors_of_style(
+    caption: str, facts: Facts, references: Sequence[Facts], corpus: CaptionCorpus
+) -> list[CaptionError]:
     """Returns what is known of a caption by the captions of the training data."""
     found = []
     if caption in corpus:
         found.append(_whole(ErrorType.COPIED, facts))
     rare = [sum(_is_rare(word, corpus) for word in one.words) for one in references]
-    if facts.words and rare and not any(_is_rare(word, corpus) for word in facts.words):
-        if sum(rare) / len(rare) >= _MIN_RARE:
-            found.append(_whole(ErrorType.GENERIC, facts))
+    is_plain = bool(facts.words) and not any(_is_rare(word, corpus) for word in facts.words)
+    if is_plain and rare and sum(rare) / len(rare) >= _MIN_RARE:
+        found.append(_whole(ErrorType.GENERIC, facts))
     return found
 
 
@@ -77,11 +79,10 @@ def _is_unfinished(words: tuple[TaggedWord, ...]) -> bool:
 
 
 def _grammar(facts: Facts) -> list[CaptionError]:
-    """Finds number words and articles that do not fit their noun, two articles in a row, and verbs that do not agree."""
+    """Finds numbers and articles that do not fit their noun, two articles in a row, verbs that do not agree."""
     errors = [error for thing in facts.things for error in _disagreement(thing, facts.words)]
-    for i in range(1, len(facts.words)):
-        if facts.words[i].tag == facts.words[i - 1].tag == "AT0":
-            errors.append(_at(facts, i))
+    doubled = (i for i in range(1, len(facts.words)) if facts.words[i].tag == facts.words[i - 1].tag == "AT0")
+    errors.extend(_at(facts, i) for i in doubled)
     for action in facts.actions:
         thing = None if action.subject is None else facts.things[action.subject]
         if thing is not None and thing.stop == action.verb.position:
@@ -94,9 +95,18 @@ def _grammar(facts: Facts) -> list[CaptionError]:
 def _disagreement(thing: Thing, words: tuple[TaggedWord, ...]) -> list[CaptionError]:
     head, first = words[thing.head.position], words[thing.start]
     is_counted = first.tag == "CRD" and first.word not in ("one", "1")
-    if is_counted and head.tag == "NN1" and thing.stop == thing.head.position + 1 and thing.start + 1 <= thing.head.position:
+    if (
+        is_counted
+        and head.tag == "NN1"
+        and thing.stop == thing.head.position + 1
+        and thing.start + 1 <= thing.head.position
+    ):
         return [CaptionError(ErrorType.GRAMMAR, (thing.start, thing.head.position), f"{first.word} {head.word}")]
-    if first.word in ("a", "an") and head.tag == "NN2" and "of" not in {word.word for word in words[thing.start : thing.stop]}:
+    if (
+        first.word in ("a", "an")
+        and head.tag == "NN2"
+        and "of" not in {word.word for word in words[thing.start : thing.stop]}
+    ):
         return [CaptionError(ErrorType.GRAMMAR, (thing.start, thing.head.position), f"{first.word} {head.word}")]
     return []
 

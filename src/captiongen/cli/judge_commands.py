@@ -28,7 +28,9 @@ _SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "errors")
 )
 def judge(
     images: Annotated[Path, typer.Option(help="Folder or zip archive of pictures.")],
-    captions: Annotated[Path, typer.Option(help="By people: COCO .json, .csv, .tsv, .jsonl, or Flickr8k's token .txt.")],
+    captions: Annotated[
+        Path, typer.Option(help="By people: COCO .json, .csv, .tsv, .jsonl, or Flickr8k's token .txt.")
+    ],
     candidates: Annotated[Path, typer.Option(help="Captions to judge: a .tsv with the columns image and caption.")],
     out: Annotated[Path, typer.Option(help="Where the scores (CSV, one line a candidate) go.")],
     is_blind: Annotated[
@@ -80,7 +82,9 @@ def read_candidates(path: Path) -> list[tuple[str, str]]:
     header = lines[0].split("\t") if lines else []
     if not set(_COLUMNS) <= set(header):
         found = ", ".join(header) or "nothing"
-        raise DataError(f"{path}: expected a first line with the columns image and caption, tab between; found {found}.")
+        raise DataError(
+            f"{path}: expected a first line with the columns image and caption, tab between; found {found}."
+        )
     problems, rows = [], []
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
@@ -123,7 +127,9 @@ def _report(problems: Sequence[str], remedy: str) -> None:
     for problem in problems[:_NUM_SHOWN]:
         typer.echo(problem, err=True)
     if problems:
-        raise DataError(f"Expected an image with references and a caption on each line; that failed {len(problems)} times. {remedy}")
+        raise DataError(
+            f"Expected an image with references and a caption on each line; that failed {len(problems)} times. {remedy}"
+        )
 
 
 def _tell(error: "CaptionError") -> str:

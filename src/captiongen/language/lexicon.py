@@ -7,10 +7,10 @@ name what can be seen. So a noun is taken in its visible meanings only (animals,
 
 import re
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from captiongen.text.normalise import normalise_caption
 from captiongen.language.wordnet import PartOfSpeech, Synset, WordNet
+from captiongen.text.normalise import normalise_caption
 
 #: Lexicographer files of what can be seen: animal, artifact, body, event, food, group, location, object, person,
 #: phenomenon, plant, shape, substance.
@@ -23,6 +23,7 @@ _ALTERNATIVE = 0.8
 _COUSIN_WEIGHT = 0.5
 # What follows these words in a definition sets the thing apart from others of its kind.
 _GENUS_END = re.compile(r"[(;]|\b(?:that|which|between|by|since|used)\b")
+_UNREACHED = 99
 _STEP = 0.1  # similarity lost by a step up or down
 _MIN_KIND_SIMILARITY = 0.6
 
@@ -68,9 +69,7 @@ class Lexicon:
         """Returns how two lemmas are akin; symmetric."""
         if one == other:
             return Kinship.SAME
-        pairs = [
-            (a, b) for a in self.meanings(one, part_of_speech) for b in self.meanings(other, part_of_speech)
-        ]
+        pairs = [(a, b) for a in self.meanings(one, part_of_speech) for b in self.meanings(other, part_of_speech)]
         if any(a == b for a, b in pairs):
             return Kinship.SAME
         if any(self._is_opposed(a, b) for a, b in pairs[:1]):
@@ -94,9 +93,7 @@ class Lexicon:
         return _COUSIN_WEIGHT * nearest if nearest >= _ALTERNATIVE else 0.0
 
     def _is_kind(self, a: Synset, b: Synset, one: str, other: str) -> bool:
-        if self._steps(a, b) < 99:
-            return True
-        if _mentions(a, other) or _mentions(b, one):
+        if self._steps(a, b) < _UNREACHED or _mentions(a, other) or _mentions(b, one):
             return True
         person = self._synset("person")
         return person in self._wordnet.ancestors(a) and person in self._wordnet.ancestors(b)
@@ -108,8 +105,11 @@ class Lexicon:
         return (male in above_a and female in above_b) or (female in above_a and male in above_b)
 
     def _steps(self, a: Synset, b: Synset) -> int:
-        """Steps between two synsets of which one is a kind of the other; 99 where neither is."""
-        up, down = self._wordnet.ancestors(a).get(b.offset, 99), self._wordnet.ancestors(b).get(a.offset, 99)
+        """Steps between two synsets of which one is a kind of the other; `_UNREACHED` where neither is."""
+        up, down = (
+            self._wordnet.ancestors(a).get(b.offset, _UNREACHED),
+            self._wordnet.ancestors(b).get(a.offset, _UNREACHED),
+        )
         return min(up, down)
 
     def _wu_palmer(self, a: Synset, b: Synset) -> float:
@@ -130,9 +130,7 @@ class Lexicon:
             return True
         if any(sense.synset.field == 0 and {"black", "white"} & set(sense.synset.words) for sense in names[:1]):
             return True
-        colour = self._wordnet.senses("color", "noun")[0].synset.offset
-        nouns = self._wordnet.senses(lemma, "noun")[:3]
-        return any(colour in self._wordnet.ancestors(sense.synset) for sense in nouns)
+        return bool(self._hues(lemma))
 
     def _is_place(self, lemma: str) -> bool:
         """Whether a noun names where one can be: a region, land or water form, way, room, or what covers the ground."""
@@ -187,7 +185,14 @@ class Lexicon:
         """Whether two words can be said of one colour: "gray" and "grey", "tan" and "brown"."""
         if self.kinship(one, other, "adj") is Kinship.SAME:
             return True
-        return self.kinship(one, other, "noun") >= Kinship.KIND
+        pairs = [(a, b) for a in self._hues(one) for b in self._hues(other)]
+        return any(self._steps(a, b) < _UNREACHED or _mentions(a, other) or _mentions(b, one) for a, b in pairs)
+
+    def _hues(self, word: str) -> list[Synset]:
+        """The meanings of a noun that are colours: black is a person and a chess player's side as well."""
+        colour = self._synset("color")
+        senses = [sense.synset for sense in self._wordnet.senses(word, "noun")]
+        return [sense for sense in senses if colour in self._wordnet.ancestors(sense)]
 
     def count(self, lemma: str, part_of_speech: PartOfSpeech) -> int:
         """Returns how often a word was so used in WordNet's tagged texts."""
@@ -218,6 +223,6 @@ def _mentions(synset: Synset, word: str) -> bool:
     return word in _definition_words(synset)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _definition_words(synset: Synset) -> frozenset[str]:
     return frozenset(normalise_caption(_GENUS_END.split(synset.definition, maxsplit=1)[0]).split())

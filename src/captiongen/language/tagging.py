@@ -15,7 +15,7 @@ class TaggedWord:
     Attributes:
         word: as `normalise_caption` writes it.
         lemma: its dictionary form.
-        tag: part of speech in the CLAWS C5 tag set of the British National Corpus (NN1 singular noun, VVG -ing form ...).
+        tag: part of speech in the CLAWS C5 tags of the British National Corpus: NN1 a singular noun, VVG an -ing form.
     """
 
     word: str

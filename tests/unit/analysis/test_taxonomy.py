@@ -53,7 +53,7 @@ def test_an_error_is_named_with_its_words_and_what_people_say(
 @pytest.mark.parametrize(
     "caption",
     [
-        "a puppy runs in the sand beside a guy in a red shirt",
+        "a puppy runs in the sand beside a man in a red shirt",
         "a person and a dog are jogging along the beach",
         "a man in red runs on the beach with his dog",
     ],
@@ -107,4 +107,4 @@ def test_a_planted_error_changes_the_words_that_it_names(reader: FactReader, kin
     words = planted.caption.split()
     kept = [word for position, word in enumerate(words) if position not in planted.positions]
     remaining = iter(caption.split())
-    assert all(any(word == other for other in remaining) or word == "and" for word in kept)
+    assert all(word == "and" or any(word == other for other in remaining) for word in kept)

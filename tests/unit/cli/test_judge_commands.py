@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from captiongen.cli.app import app
 from captiongen.errors import CaptionGenError, DataError, UsageError
 
-CAPTIONS = {"dog.png": ["A brown dog runs on grass .", "A dog is running ."], "man.png": ["A man sits .", "A man rests ."]}
+CAPTIONS = {
+    "dog.png": ["A brown dog runs on grass .", "A dog is running ."],
+    "man.png": ["A man sits .", "A man rests ."],
+}
 
 
 @pytest.fixture
