@@ -193,7 +193,8 @@ class FactReader:
         is_compound = stop - 2 >= start and words[stop - 2].tag.startswith("NN")
         compound = f"{words[stop - 2].lemma}_{head.lemma}" if is_compound else ""
         lemma = compound if compound and self.lexicon.knows(compound, "noun") else _noun_lemma(head, self.lexicon)
-        colours, attributes = [], []
+        colours: list[Word] = []
+        attributes: list[Word] = []
         for position in range(start, stop - 1):
             word = words[position]
             if word.tag[:2] in ("AJ", "NN", "NP", "VV"):

@@ -45,6 +45,7 @@ _RECALL_WEIGHT = (
     0.6  # of recall in F; people forgive less what is false than what is left out, but a word is no caption
 )
 _ASSOCIATION_WEIGHT = 0.35  # of a word that is only said of such pictures
+_MIN_WEIGHT = 0.1  # of a word that is said of every image
 _ASSUMED_HUMAN_CIDER = 80.0  # of images with one reference, whose human score nobody can know
 _MIN_HUMAN_CIDER = 20.0
 _PARTS: tuple[tuple[str, PartOfSpeech], ...] = (("NN", "noun"), ("VV", "verb"), ("AJ", "adj"))
@@ -97,6 +98,7 @@ class Judge:
         tokens = {image_id: [metric_tokens(text) for text in texts] for image_id, texts in references.items()}
         self._frequencies = DocumentFrequencies.of(tokens)
         self._similarity = lru_cache(maxsize=1_000_000)(self._word_similarity)
+        self._mass = lru_cache(maxsize=16_384)(self._weigh_references)
         self._human_cider = lru_cache(maxsize=None)(self._leave_one_out)
 
     def judge(self, image_id: str, caption: str, *, without: str | None = None) -> Judgement:
@@ -139,35 +141,41 @@ class Judge:
         scores = [self._cider_against([*texts[:i], *texts[i + 1 :]], text) for i, text in enumerate(texts)]
         return max(_MIN_HUMAN_CIDER, sum(scores) / len(scores))
 
-    def _terms(self, caption: str) -> Counter[_Term]:
+    def _terms(self, caption: str) -> Sequence[_Term]:
         words = self._reader.read(caption).words
-        return Counter((word.lemma, _part_of_speech(word.tag)) for word in words if is_content(word.word, word.tag))
+        # In the caption's order, not a set's: sums then have the same last bit in every process.
+        terms = ((word.lemma, _part_of_speech(word.tag)) for word in words if is_content(word.word, word.tag))
+        return list(dict.fromkeys(terms))
 
     def _content(self, caption: str, texts: Sequence[str]) -> tuple[float, float]:
         """Returns (soft F of content words, cosine of topics)."""
-        ours = self._terms(caption)
-        theirs: Counter[_Term] = Counter()
-        for text in texts:
-            theirs.update(self._terms(text).keys())
+        ours, (theirs, norm) = self._terms(caption), self._mass(tuple(texts))
         if not ours or not theirs:
             return 0.0, 0.0
-        weight = {term: self.corpus.idf(term[0]) + 0.1 for term in ours | theirs}
+        weight = {term: self._weight(term) for term in ours}
         near = {(a, b): self._similarity(a, b) for a in ours for b in theirs}
-        precision = sum(weight[a] * max(near[a, b] for b in theirs) for a in ours) / sum(weight[a] for a in ours)
-        mass = {b: weight[b] * count / len(texts) for b, count in theirs.items()}
-        # What is said by one of five weighs a fifth: nobody says all that five say together.
-        recall = sum(mass[b] * max(near[a, b] for a in ours) for b in theirs) / sum(mass.values())
-        f = (
-            precision * recall / (_RECALL_WEIGHT * precision + (1 - _RECALL_WEIGHT) * recall)
-            if precision and recall
-            else 0.0
-        )
-        product = sum(weight[a] * mass[b] * near[a, b] for a, b in near)
-        norms = math.sqrt(self._norm(ours, weight) * self._norm(theirs, mass))
-        return f, min(1.0, product / norms) if norms else 0.0
+        precision = sum(weight[a] * max(near[a, b] for b in theirs) for a in ours) / sum(weight.values())
+        recall = sum(theirs[b] * max(near[a, b] for a in ours) for b in theirs) / sum(theirs.values())
+        f = 0.0
+        if precision and recall:
+            f = precision * recall / (_RECALL_WEIGHT * precision + (1 - _RECALL_WEIGHT) * recall)
+        product = sum(weight[a] * theirs[b] * likeness for (a, b), likeness in near.items())
+        return f, min(1.0, product / math.sqrt(self._norm(weight) * norm))
 
-    def _norm(self, terms: Counter[_Term], weight: Mapping[_Term, float]) -> float:
-        return sum(weight[a] * weight[b] * self._similarity(a, b) for a in terms for b in terms)
+    def _weigh_references(self, texts: tuple[str, ...]) -> tuple[Mapping[_Term, float], float]:
+        """Returns the weight of every term that an image's references use, and the squared norm of all of them."""
+        counts = Counter(term for text in texts for term in self._terms(text))
+        # What is said by one of five weighs a fifth: nobody says all that five say together.
+        mass = {term: self._weight(term) * count / len(texts) for term, count in counts.items()}
+        return mass, self._norm(mass)
+
+    def _weight(self, term: _Term) -> float:
+        return self.corpus.idf(term[0]) + _MIN_WEIGHT
+
+    def _norm(self, weights: Mapping[_Term, float]) -> float:
+        return sum(
+            weight * other * self._similarity(a, b) for a, weight in weights.items() for b, other in weights.items()
+        )
 
     def _word_similarity(self, one: _Term, other: _Term) -> float:
         """Likeness of two words, 0..1: by WordNet within a part of speech, by the company they keep across."""

@@ -53,7 +53,10 @@ class Planter:
     def __init__(self, captions: Iterable[str], reader: FactReader) -> None:
         self._reader = reader
         self._lexicon = reader.lexicon
-        nouns, verbs, colours, places = set(), set(), set(), set()
+        nouns: set[TaggedWord] = set()
+        verbs: set[TaggedWord] = set()
+        colours: set[TaggedWord] = set()
+        places: set[TaggedWord] = set()
         for caption in captions:
             facts = reader.read(caption)
             for thing in facts.things:
