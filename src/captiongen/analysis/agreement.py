@@ -114,7 +114,7 @@ def counts(facts: Facts, references: Sequence[Facts], reader: FactReader) -> lis
             continue
         totals = [total for one in references if (total := _total(thing, facts, one, lexicon)) is not None]
         if totals and all(ours != theirs for ours, theirs in totals):
-            numbers = Counter(theirs for _, theirs in totals)
+            numbers = Counter(str(theirs) for _, theirs in totals)
             words = [Word(thing.head.lemma, position) for position in range(thing.start, thing.stop)]
             said = words[:1] if words[0].position != thing.head.position else [thing.head]
             errors.append(_error(ErrorType.COUNT, facts, said, _most_common(numbers), len(totals) / len(references)))
@@ -165,7 +165,7 @@ def _error(
 
 
 def _most_common(counts: Counter[str]) -> tuple[str, ...]:
-    return tuple(str(word) for word, _ in counts.most_common(3))
+    return tuple(word for word, _ in counts.most_common(3))
 
 
 def _lemmas(references: Sequence[Facts]) -> frozenset[str]:
@@ -253,6 +253,8 @@ def _total(thing: Thing, facts: Facts, reference: Facts, lexicon: Lexicon) -> tu
     theirs = [other for other in reference.things if any(_alike(one, [other], lexicon) for one in ours)]
     if not theirs:
         return None
+    if thing.count is not None and any(other.count == thing.count for other in theirs):
+        return thing.count, thing.count  # of several that go by this name, it may be this one
     open_ours, open_theirs = (any(one.count is None for one in some) for some in (ours, theirs))
     num_ours, num_theirs = (sum(one.count or 2 for one in some) for some in (ours, theirs))
     if open_ours or open_theirs:  # several against several agree; several against one does not

@@ -149,7 +149,7 @@ class FactReader:
             verb = _verb_lemma(words[i], self.lexicon) if chance != "none" else None
             is_rather_noun = verb and self.lexicon.count(verb, "verb") < self.lexicon.count(words[i].lemma, "noun")
             if verb and not (chance == "fair" and is_rather_noun):
-                mended[i] = TaggedWord(words[i].word, verb, "VVG" if words[i].word.endswith("ing") else "VVZ")
+                mended[i] = TaggedWord(words[i].word, verb, _verb_tag(words[i].word))
         return tuple(mended)
 
     def _as_person(self, word: TaggedWord) -> TaggedWord:
@@ -258,6 +258,10 @@ def _verb_lemma(word: TaggedWord, lexicon: Lexicon) -> str | None:
             if found := next((one for one in candidates if lexicon.count(one, "verb")), None):
                 return found
     return None
+
+
+def _verb_tag(word: str) -> str:
+    return "VVG" if word.endswith("ing") else "VVZ" if word.endswith("s") else "VVB"
 
 
 def _noun_lemma(word: TaggedWord, lexicon: Lexicon) -> str:

@@ -102,11 +102,9 @@ def _disagreement(thing: Thing, words: tuple[TaggedWord, ...]) -> list[CaptionEr
         and thing.start + 1 <= thing.head.position
     ):
         return [CaptionError(ErrorType.GRAMMAR, (thing.start, thing.head.position), f"{first.word} {head.word}")]
-    if (
-        first.word in ("a", "an")
-        and head.tag == "NN2"
-        and "of" not in {word.word for word in words[thing.start : thing.stop]}
-    ):
+    between = {word.tag[:2] for word in words[thing.start + 1 : thing.head.position]}
+    # Behind another noun a plural is rather a verb that the tagger missed: "a man bowls".
+    if first.word in ("a", "an") and head.tag == "NN2" and head.word.endswith("s") and between <= {"AJ"}:
         return [CaptionError(ErrorType.GRAMMAR, (thing.start, thing.head.position), f"{first.word} {head.word}")]
     return []
 
