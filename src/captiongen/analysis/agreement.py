@@ -17,6 +17,8 @@ _MAJORITY = 0.5
 _MANY = 8
 # Association from which a thing that only the caption names may well be there.
 _ASSOCIATED = 0.2
+# Share of the references that may count otherwise: people miscount, and so does who reads their captions.
+_OUTLIERS = 0.2
 # Relations of which at most one holds between two things; "on" and "in" are not opposed to what people also say there.
 _OPPOSITES = {
     "left": {"right"}, "right": {"left"}, "front": {"behind"}, "behind": {"front"}, "over": {"under"},
@@ -107,13 +109,19 @@ def attributes(facts: Facts, references: Sequence[Facts], reader: FactReader) ->
 
 
 def counts(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
-    """Finds numbers that no reference that names the thing can agree with."""
+    """Finds numbers that hardly any reference that names the thing can agree with."""
     lexicon, errors = reader.lexicon, []
     for thing in facts.things:
         if lexicon.is_place(thing.head.lemma) or not _is_object(thing, lexicon):
             continue
-        totals = [total for one in references if (total := _total(thing, facts, one, lexicon)) is not None]
-        if totals and all(ours != theirs for ours, theirs in totals):
+        # Who counts knows better than who says "girls".
+        counting = [one for one in references if _is_counted(_alike(thing, one.things, lexicon))]
+        totals = [
+            total for one in counting or references
+            if (total := _total(thing, facts, one, lexicon)) is not None
+        ]  # fmt: skip
+        agreeing = sum(ours == theirs for ours, theirs in totals)
+        if totals and agreeing < _OUTLIERS * len(totals):
             numbers = Counter(str(theirs) for _, theirs in totals)
             words = [Word(thing.head.lemma, position) for position in range(thing.start, thing.stop)]
             said = words[:1] if words[0].position != thing.head.position else [thing.head]
@@ -271,6 +279,10 @@ def _alike(thing: Thing, others: Iterable[Thing], lexicon: Lexicon) -> list[Thin
         other for other in others
         if not lexicon.is_place(other.head.lemma) and lexicon.are_called_alike(lemma, other.head.lemma)
     ]  # fmt: skip
+
+
+def _is_counted(things: Sequence[Thing]) -> bool:
+    return bool(things) and all(thing.count is not None for thing in things)
 
 
 def _agreed_actions(references: Sequence[Facts], lexicon: Lexicon) -> dict[str, float]:

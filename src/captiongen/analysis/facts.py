@@ -200,8 +200,9 @@ class FactReader:
             if word.tag[:2] in ("AJ", "NN", "NP", "VV"):
                 is_colour = self.lexicon.is_colour(word.lemma)
                 (colours if is_colour else attributes).append(Word(word.lemma, position))
-        is_group = self.lexicon.group_size(head.lemma) is not None  # one family, and nobody counted its members
-        count = None if is_group else _count(words[start:stop])
+        count = _count(words[start:stop])
+        if count == 1 and self.lexicon.group_size(head.lemma) is not None:
+            count = None  # one family, and nobody counted its members
         return Thing(Word(lemma, stop - 1), start, stop, count, tuple(colours), tuple(attributes))
 
     def _group(self, thing: Thing) -> int | None:
