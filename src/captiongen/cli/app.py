@@ -9,6 +9,7 @@ import typer
 from captiongen.cli import (
     caption_commands,
     data_commands,
+    judge_commands,
     release_commands,
     score_commands,
     serve_commands,
@@ -35,6 +36,7 @@ for family in (
     stage_commands,
     caption_commands,
     score_commands,
+    judge_commands,
     release_commands,
     starter_commands,
     serve_commands,

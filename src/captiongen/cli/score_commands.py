@@ -62,9 +62,9 @@ def score(
     from captiongen.metrics.reliability import with_reliability
     from captiongen.metrics.report import format_report, score_captions, write_report
 
-    _need_inputs(captions, images)
+    need_inputs(captions, images)
     for path in (out, captions_out):
-        _need_place(path)
+        need_place(path)
     _need_device(device)
     columns = TableParams(image_column=image_column, caption_columns=tuple(caption_column or ["caption"]))
     source = open_captions(captions, images, columns=columns)
@@ -97,15 +97,24 @@ def score(
     typer.echo(format_report(report))
 
 
-def _need_inputs(captions: Path, images: Path) -> None:
+def need_inputs(captions: Path, images: Path) -> None:
+    """Refuses captions or pictures that are not there.
+
+    Raises:
+        UsageError: with the option's name.
+    """
     if not captions.is_file():
         raise UsageError(f"Expected a captions file at {captions} (--captions), found none.")
     if not images.exists():
         raise UsageError(f"Expected a folder or zip archive of pictures at {images} (--images), found nothing.")
 
 
-def _need_place(path: Path | None) -> None:
-    """Refuses a place that cannot be written, before hours are spent on what goes there."""
+def need_place(path: Path | None) -> None:
+    """Refuses a place that cannot be written, before hours are spent on what goes there.
+
+    Raises:
+        UsageError: a folder stands there, or nothing may be written there.
+    """
     if path is None:
         return
     if path.is_dir():

@@ -1,0 +1,344 @@
+"""What a caption states, as values: things with number and colour, what they do, how they stand to each other, where.
+
+Words are tagged and lemmatised by HanTa; noun phrases are found by one regular expression over the tags (a chunker, as
+in Abney, 1991), and what they are is asked of WordNet. Captions are short and plain, so the nearest noun phrase that no
+preposition governs is the subject, and no parser is needed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from captiongen.language.lexicon import Lexicon
+from captiongen.language.tagging import TaggedWord, Tagger, english_tagger
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A lemma and the position of its word in the normalised caption."""
+
+    lemma: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What a noun phrase names.
+
+    Attributes:
+        head: the noun; "people" in "a group of people".
+        start: position of the phrase's first word.
+        stop: position after its last word.
+        count: how many; None for several that nobody counted.
+        colours: colour words said of it.
+        attributes: its other adjectives and nouns in front of it.
+        is_place: it says where: "in the snow".
+    """
+
+    head: Word
+    start: int
+    stop: int
+    count: int | None
+    colours: tuple[Word, ...] = ()
+    attributes: tuple[Word, ...] = ()
+    is_place: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What somebody does; `subject` is a position in `Facts.things`, None where the caption names nobody."""
+
+    verb: Word
+    subject: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How two things stand to each other, "subject NAME other", both positions in `Facts.things`.
+
+    `start` and `stop` are the positions of the words that say it.
+    """
+
+    name: str
+    start: int
+    stop: int
+    subject: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a caption states; positions count the words of the normalised caption."""
+
+    words: tuple[TaggedWord, ...]
+    things: tuple[Thing, ...]
+    actions: tuple[Action, ...]
+    relations: tuple[Relation, ...]
+
+
+# One letter per word, from the tag's beginning: the alphabet of the expressions below.
+_LETTERS: Mapping[str, str] = {
+    "AT": "D", "DT": "D", "DPS": "D", "CRD": "C", "ORD": "J", "AJ": "J", "NN": "N", "NP": "N", "PRP": "P", "PRF": "F",
+    "VV": "V", "VB": "B", "VD": "B", "VH": "H", "VM": "B", "AVP": "T", "AV": "R", "CJC": "A", "CJ": "S", "PN": "O",
+    "TO": "I", "EX": "E",
+}  # fmt: skip
+_NOUN_PHRASE = re.compile(r"D*C*D*(?:(?<=[DC])R(?=J))?(?:[JC](?:A(?=J))?)*N+")
+_NUMBER_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+_NUMBERS = {word: number for number, word in enumerate(_NUMBER_WORDS)}
+# Words that state a relation, longest first; what they mean is the closed class that grammars list.
+_RELATION_WORDS: Mapping[str, str] = {
+    "to the left of": "left", "on the left of": "left", "on the left side of": "left", "left of": "left",
+    "to the right of": "right", "on the right of": "right", "on the right side of": "right", "right of": "right",
+    "to its left": "left", "to its right": "right", "in front of": "front", "in back of": "behind",
+    "on top of": "on", "next to": "near", "close to": "near", "out of": "out",
+    "before": "front", "behind": "behind", "above": "over", "over": "over", "atop": "on", "on": "on", "upon": "on",
+    "onto": "on", "under": "under", "below": "under", "beneath": "under", "underneath": "under", "in": "in",
+    "inside": "in", "within": "in", "into": "in", "near": "near", "beside": "near", "by": "near", "with": "with",
+    "outside": "out", "at": "at", "through": "through", "across": "across", "along": "along", "down": "down",
+    "up": "up", "around": "around", "against": "near", "alongside": "near", "between": "between", "after": "after",
+}  # fmt: skip
+_LONGEST_RELATION = max(len(words.split()) for words in _RELATION_WORDS)
+#: relation -> the one that says the same with subject and other exchanged.
+INVERSES: Mapping[str, str] = {
+    "left": "right", "right": "left", "front": "behind", "behind": "front", "over": "under", "under": "over",
+    "near": "near",
+}  # fmt: skip
+_WHERE = frozenset({"in", "on", "at", "through", "across", "along", "down", "up", "over", "around"})
+
+
+class FactReader:
+    """Reads facts from captions.
+
+    Args:
+        lexicon: what words mean.
+        tagger: what part of speech they are.
+
+    Raises:
+        DataError: a package that the analysis needs is not installed.
+    """
+
+    def __init__(self, lexicon: Lexicon | None = None, tagger: Tagger | None = None) -> None:
+        self.lexicon = lexicon or Lexicon()
+        self._tagger = tagger or english_tagger()
+        self.read = lru_cache(maxsize=65_536)(self._read)
+
+    def _read(self, caption: str) -> Facts:
+        """Returns what a caption states; nothing of an empty one."""
+        words = self._mend(self._tagger(caption))
+        letters = _letters(words)
+        relations = _relation_words(words)
+        things = self._things(words, letters, relations)
+        things = self._with_loose_colours(things, words, letters)
+        free = _free(things, relations, letters)
+        actions = tuple(
+            Action(Word(words[i].lemma, i), _subject(things, free, i))
+            for i, letter in enumerate(letters)
+            if letter == "V"
+        )
+        return Facts(words, things, actions, _relations(things, free, relations, words))
+
+    def _mend(self, words: tuple[TaggedWord, ...]) -> tuple[TaggedWord, ...]:
+        """Retags verbs that a tagger of prose takes for nouns: "a dog runs", "cats rest", "a man rock climbing"."""
+        mended = [self._as_person(word) for word in words]
+        for i in range(1, len(words)):
+            chance = self._chance_of_verb(mended, i) if words[i].tag.startswith("NN") else "none"
+            verb = _verb_lemma(words[i], self.lexicon) if chance != "none" else None
+            is_rather_noun = verb and self.lexicon.count(verb, "verb") < self.lexicon.count(words[i].lemma, "noun")
+            if verb and not (chance == "fair" and is_rather_noun):
+                mended[i] = TaggedWord(words[i].word, verb, _verb_tag(words[i].word))
+        return tuple(mended)
+
+    def _as_person(self, word: TaggedWord) -> TaggedWord:
+        """Makes nouns of "someone" and "everybody": pronouns to the tagger, persons to WordNet."""
+        is_person = word.tag == "PNI" and word.word != "one" and self.lexicon.is_kind_of(word.word, "person")
+        return TaggedWord(word.word, word.lemma, "NN1") if is_person else word
+
+    def _chance_of_verb(self, words: list[TaggedWord], i: int) -> Literal["none", "fair", "good"]:
+        """How likely a word tagged as a noun is the verb, by the words around it."""
+        before = words[i - 1]
+        is_last_noun = i + 1 == len(words) or not words[i + 1].tag.startswith("NN")
+        if before.tag == "NN2" or (before.tag.startswith("NN") and words[i].tag == "NN2" and not is_last_noun):
+            return "good"  # plurals rarely stand in front of a noun
+        if before.tag.startswith("NN") and is_last_noun and words[i + 1 : i + 2] and words[i + 1].tag in ("AT0", "CRD"):
+            return "good"  # "a boy waves one hand": a noun phrase has ended, and another begins
+        if before.tag.startswith("NN"):
+            return "fair" if is_last_noun else "none"
+        is_worn = i >= 2 and words[i - 2].tag == "PRP" and self.lexicon.is_colour(before.lemma)
+        return "fair" if is_worn and is_last_noun else "none"  # "a boy in red runs"
+
+    def _things(
+        self, words: tuple[TaggedWord, ...], letters: str, relations: tuple[tuple[str, int, int], ...]
+    ) -> tuple[Thing, ...]:
+        inside = {position for _, start, stop in relations for position in range(start, stop)}
+        things: list[Thing] = []
+        for match in _NOUN_PHRASE.finditer(letters):
+            start, stop = match.span()
+            head = stop - 1
+            if head in inside or self._is_bare_colour(words, start, stop):
+                continue
+            thing = self._thing(words, start, stop)
+            before = things[-1] if things else None
+            if before and letters[before.stop : start] == "F" and self._group(before) is not None:
+                things[-1] = self._of_group(before, thing)
+            else:
+                things.append(thing)
+        return tuple(self._placed(thing, relations) for thing in things)
+
+    def _thing(self, words: tuple[TaggedWord, ...], start: int, stop: int) -> Thing:
+        head = words[stop - 1]
+        is_compound = stop - 2 >= start and words[stop - 2].tag.startswith("NN")
+        compound = f"{words[stop - 2].lemma}_{head.lemma}" if is_compound else ""
+        lemma = compound if compound and self.lexicon.knows(compound, "noun") else _noun_lemma(head, self.lexicon)
+        colours: list[Word] = []
+        attributes: list[Word] = []
+        for position in range(start, stop - 1):
+            word = words[position]
+            if word.tag[:2] in ("AJ", "NN", "NP", "VV"):
+                is_colour = self.lexicon.is_colour(word.lemma)
+                (colours if is_colour else attributes).append(Word(word.lemma, position))
+        count = _count(words[start:stop])
+        if count == 1 and self.lexicon.group_size(head.lemma) is not None:
+            count = None  # one family, and nobody counted its members
+        return Thing(Word(lemma, stop - 1), start, stop, count, tuple(colours), tuple(attributes))
+
+    def _group(self, thing: Thing) -> int | None:
+        return self.lexicon.group_size(thing.head.lemma)
+
+    def _of_group(self, group: Thing, member: Thing) -> Thing:
+        """Reads "a group of people" as people, and "a pair of dogs" as two dogs."""
+        count = self._group(group) or None
+        return replace(member, start=group.start, count=count, attributes=group.attributes + member.attributes)
+
+    def _placed(self, thing: Thing, relations: tuple[tuple[str, int, int], ...]) -> Thing:
+        leading = any(stop == thing.start and name in _WHERE for name, _, stop in relations)
+        return replace(thing, is_place=True) if leading and self.lexicon.is_place(thing.head.lemma) else thing
+
+    def _is_bare_colour(self, words: tuple[TaggedWord, ...], start: int, stop: int) -> bool:
+        """Whether a phrase is a colour alone, without a determiner, as in "a man in red": that is no thing."""
+        return stop - start == 1 and self.lexicon.is_colour(words[start].lemma)
+
+    def _with_loose_colours(
+        self, things: tuple[Thing, ...], words: tuple[TaggedWord, ...], letters: str
+    ) -> tuple[Thing, ...]:
+        """Gives colours and adjectives outside of noun phrases to the thing before: "dressed in red", "is wet"."""
+        covered = {position for thing in things for position in range(thing.start, thing.stop)}
+        mended = list(things)
+        for position, letter in enumerate(letters):
+            owner = max((i for i, thing in enumerate(things) if thing.stop <= position), default=None)
+            if position in covered or owner is None or letter not in "JN":
+                continue
+            word, thing = Word(words[position].lemma, position), mended[owner]
+            if self.lexicon.is_colour(word.lemma):
+                mended[owner] = replace(thing, colours=(*thing.colours, word))
+            elif letter == "J":
+                mended[owner] = replace(thing, attributes=(*thing.attributes, word))
+        return tuple(mended)
+
+
+def _letters(words: tuple[TaggedWord, ...]) -> str:
+    letters = [next((letter for tag, letter in _LETTERS.items() if word.tag.startswith(tag)), "X") for word in words]
+    for i, word in enumerate(words):
+        is_participle = word.tag in ("VVG", "VVN") and i + 1 < len(words) and letters[i + 1] in "JN"
+        if is_participle and i and letters[i - 1] in "DCJPF":  # "a parked car", "with smoking chimneys"
+            letters[i] = "J"
+    return "".join(letters)
+
+
+def _verb_lemma(word: TaggedWord, lexicon: Lexicon) -> str | None:
+    """The verb that a word tagged as a noun may be a form of, as WordNet's morphy finds it."""
+    endings = {"ing": ("", "e"), "es": ("", "e"), "s": ("",), "": ("",)}
+    for ending, replacements in endings.items():
+        if word.word.endswith(ending):
+            stem = word.word.removesuffix(ending)
+            doubled = (stem[:-1],) if ending == "ing" and stem[-1:] == stem[-2:-1] else ()
+            candidates = [stem + replacement for replacement in replacements] + list(doubled)
+            if found := next((one for one in candidates if lexicon.count(one, "verb")), None):
+                return found
+    return None
+
+
+def _verb_tag(word: str) -> str:
+    return "VVG" if word.endswith("ing") else "VVZ" if word.endswith("s") else "VVB"
+
+
+def _noun_lemma(word: TaggedWord, lexicon: Lexicon) -> str:
+    """The lemma, or the word itself where that is a noun and the lemma is mostly something else: "shorts", "pants"."""
+    if word.word == word.lemma or not lexicon.knows(word.word, "noun"):
+        return word.lemma
+    is_noun = lexicon.count(word.lemma, "noun") >= max(
+        lexicon.count(word.lemma, "adj"), lexicon.count(word.lemma, "verb")
+    )
+    return word.lemma if is_noun else word.word
+
+
+def _count(phrase: tuple[TaggedWord, ...]) -> int | None:
+    """How many a phrase names: its number, one for a singular, None for an uncounted plural."""
+    for word in phrase:
+        if word.tag == "CRD" or word.word in _NUMBERS:
+            number = int(word.word) if word.word.isdecimal() else _NUMBERS.get(word.word)
+            if number is not None:
+                return number
+    return None if phrase[-1].tag in ("NN2", "NN0") else 1
+
+
+def _relation_words(words: tuple[TaggedWord, ...]) -> tuple[tuple[str, int, int], ...]:
+    """Finds words of relation, the longest match first: (name, start, stop)."""
+    found, position = [], 0
+    while position < len(words):
+        for length in range(min(_LONGEST_RELATION, len(words) - position), 0, -1):
+            text = " ".join(word.word for word in words[position : position + length])
+            if text in _RELATION_WORDS and (length > 1 or words[position].tag in ("PRP", "AVP", "CJS", "AJ0", "AV0")):
+                found.append((_RELATION_WORDS[text], position, position + length))
+                position += length - 1
+                break
+        position += 1
+    return tuple(found)
+
+
+def _free(things: tuple[Thing, ...], relations: tuple[tuple[str, int, int], ...], letters: str) -> list[bool]:
+    """Tells for each thing whether it may be a subject: not behind a preposition or verb, nor joined to such a one."""
+    ends = {stop for _, _, stop in relations}
+    free: list[bool] = []
+    for i, thing in enumerate(things):
+        before = letters[thing.start - 1] if thing.start else ""
+        is_joined = before == "A" and i > 0 and things[i - 1].stop == thing.start - 1
+        is_governed = thing.start in ends or before in tuple("PFV")
+        free.append(free[i - 1] if is_joined else not is_governed)
+    return free
+
+
+def _subject(things: tuple[Thing, ...], free: list[bool], position: int) -> int | None:
+    """The nearest thing before that no preposition governs; before none, the first one named."""
+    before = [i for i, thing in enumerate(things) if thing.stop <= position]
+    nearest = [i for i in before if free[i]]
+    if nearest:
+        return nearest[-1]
+    return before[-1] if before else (free.index(True) if True in free else None)
+
+
+def _relations(
+    things: tuple[Thing, ...],
+    free: list[bool],
+    relations: tuple[tuple[str, int, int], ...],
+    words: tuple[TaggedWord, ...],
+) -> tuple[Relation, ...]:
+    stated = []
+    for name, start, stop in relations:
+        subject = _subject(things, free, start)
+        other = next((i for i, thing in enumerate(things) if thing.start == stop), None)
+        is_back = " its " in f" {' '.join(word.word for word in words[start:stop])} " or (
+            stop < len(words) and words[stop].word in ("it", "him", "her", "them")
+        )
+        if is_back and subject is not None:  # "a dog with a tree behind it": the tree is behind the dog
+            before = [i for i, thing in enumerate(things) if thing.stop <= start]
+            introduced = [i for i in before if things[i].start and words[things[i].start - 1].word == "with"]
+            nearest = (introduced or before)[-1]
+            if nearest > 0:
+                stated.append(Relation(name, start, stop, nearest, subject if nearest != subject else 0))
+        elif subject is not None and other is not None and subject != other:
+            stated.append(Relation(name, start, stop, subject, other))
+    return tuple(stated)

@@ -1,0 +1,138 @@
+"""Judges any captions of captioned pictures, one by one, as people would."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captiongen.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from captiongen.analysis.caption_error import CaptionError
+    from captiongen.data.sources import Source
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+_NUM_SHOWN = 20
+_COLUMNS = ("image", "caption")
+_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "errors")
+
+
+@app.command(
+    rich_help_panel="Models and captions",
+    epilog="Example: `captiongen judge --images photos --captions captions.csv --candidates candidates.tsv "
+    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`.",
+)
+def judge(
+    images: Annotated[Path, typer.Option(help="Folder or zip archive of pictures.")],
+    captions: Annotated[
+        Path, typer.Option(help="By people: COCO .json, .csv, .tsv, .jsonl, or Flickr8k's token .txt.")
+    ],
+    candidates: Annotated[Path, typer.Option(help="Captions to judge: a .tsv with the columns image and caption.")],
+    out: Annotated[Path, typer.Option(help="Where the scores (CSV, one line a candidate) go.")],
+    is_blind: Annotated[
+        bool, typer.Option("--no-image", help="By the references alone; nothing else is looked at today.")
+    ] = False,
+) -> None:
+    """Scores captions by what people say of the same picture, and names what is wrong with each.
+
+    The scores, 0 to 1, order captions of any images; the same caption file gives the same scores. Frequencies of words
+    are taken from all of it, so give the whole of it, not the judged images alone.
+    """
+    from captiongen.analysis.facts import FactReader
+    from captiongen.analysis.judge import Judge
+    from captiongen.cli.score_commands import need_inputs, need_place
+    from captiongen.data.sources.captions_file import open_captions
+    from captiongen.files import write_atomically
+
+    del is_blind
+    need_inputs(captions, images)
+    need_place(out)
+    rows = read_candidates(candidates)
+    references, names = _references(open_captions(captions, images))
+    _check(rows, names)
+    judged = Judge(references, FactReader())
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_SCORE_COLUMNS)
+    for image, caption in rows:
+        found = judged.judge(names[image], caption)
+        numbers = [f"{number:.6f}" for number in (found.score, found.content, found.gist, found.cider)]
+        writer.writerow([image, caption, *numbers, "; ".join(map(_tell, found.errors))])
+    write_atomically(out, table.getvalue().encode())
+    typer.echo(f"judged {len(rows)} captions of {len({names[image] for image, _ in rows})} images: {out}")
+
+
+def read_candidates(path: Path) -> list[tuple[str, str]]:
+    """Reads (image, caption) pairs from a tab-separated file; the order of the columns does not matter.
+
+    Raises:
+        UsageError: the file is not there.
+        DataError: it is no such table, or a line lacks a cell.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UsageError(f"Expected captions to judge at {path} (--candidates), found none.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Expected UTF-8 text in {path}, could not read it: {error}.") from error
+    header = lines[0].split("\t") if lines else []
+    if not set(_COLUMNS) <= set(header):
+        found = ", ".join(header) or "nothing"
+        raise DataError(
+            f"{path}: expected a first line with the columns image and caption, tab between; found {found}."
+        )
+    problems, rows = [], []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        cells = dict(zip(header, line.split("\t"), strict=False))
+        image, caption = (cells.get(column, "").strip() for column in _COLUMNS)
+        if image and caption and len(line.split("\t")) == len(header):
+            rows.append((image, caption))
+        else:
+            problems.append(f"line {number}: expected {len(header)} cells, an image and a caption; found {line!r}")
+    _report(problems, "Mend the lines named above.")
+    if not rows:
+        raise DataError(f"{path}: expected captions below the first line, found none.")
+    return rows
+
+
+def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]]:
+    """Returns image id -> captions that are not blank, and each name that an image goes by -> its id."""
+    references: dict[str, tuple[str, ...]] = {}
+    names: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for item in source.items():
+        if texts := tuple(caption for caption in item.captions if caption.strip()):
+            references[item.image_id] = texts
+            for name in {item.image_id, item.path, item.path.rsplit("/", maxsplit=1)[-1]}:
+                if names.setdefault(name, item.image_id) != item.image_id:
+                    ambiguous.add(name)
+    return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
+
+
+def _check(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> None:
+    unknown = sorted({image for image, _ in rows} - names.keys())
+    _report(
+        [f"{image}: not among the captioned pictures, or the name of several" for image in unknown],
+        "Name images as the captions file does, and check --images.",
+    )
+
+
+def _report(problems: Sequence[str], remedy: str) -> None:
+    for problem in problems[:_NUM_SHOWN]:
+        typer.echo(problem, err=True)
+    if problems:
+        raise DataError(
+            f"Expected an image with references and a caption on each line; that failed {len(problems)} times. {remedy}"
+        )
+
+
+def _tell(error: "CaptionError") -> str:
+    said = f" {error.said}" if error.said else ""
+    instead = f" ({', '.join(error.instead)})" if error.instead else ""
+    return f"{error.type.value}:{said}{instead}"

@@ -1,0 +1,56 @@
+"""Words with their part of speech and lemma, by HanTa (Wartena, 2019): a trigram HMM over morphemes, offline."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from captiongen.errors import DataError
+from captiongen.text.normalise import normalise_caption
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedWord:
+    """A word of a caption.
+
+    Attributes:
+        word: as `normalise_caption` writes it.
+        lemma: its dictionary form.
+        tag: part of speech in the CLAWS C5 tags of the British National Corpus: NN1 a singular noun, VVG an -ing form.
+    """
+
+    word: str
+    lemma: str
+    tag: str
+
+
+class Tagger(Protocol):
+    """Tags a caption; position i of the answer is word i of the normalised caption."""
+
+    def __call__(self, caption: str) -> tuple[TaggedWord, ...]:
+        """Returns the words of a caption."""
+
+
+class HantaTagger:
+    """HanTa with the English model that its package carries; 0.4 s to load, 0.6 ms a caption.
+
+    Raises:
+        DataError: HanTa is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from HanTa.HanoverTagger import HanoverTagger
+        except ImportError as error:
+            raise DataError("Expected the package HanTa, found none. Run `pip install HanTa`.") from error
+        self._hanta: Any = HanoverTagger("morphmodel_en.pgz")
+
+    def __call__(self, caption: str) -> tuple[TaggedWord, ...]:
+        """Returns the words of a caption, normalised first."""
+        words = normalise_caption(caption).split()
+        return tuple(TaggedWord(*one) for one in self._hanta.tag_sent(words)) if words else ()
+
+
+@lru_cache(maxsize=1)
+def english_tagger() -> Tagger:
+    """Returns the tagger, loaded once a process."""
+    return HantaTagger()

@@ -1,0 +1,74 @@
+"""`captiongen judge`: a table of captions in, a table of scores out, and nothing skipped."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from datasets import encode, gradient, write_files
+from typer.testing import CliRunner
+
+from captiongen.cli.app import app
+from captiongen.errors import CaptionGenError, DataError, UsageError
+
+CAPTIONS = {
+    "dog.png": ["A brown dog runs on grass .", "A dog is running ."],
+    "man.png": ["A man sits .", "A man rests ."],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_files(tmp_path / "photos", {name: encode(gradient(seed=seed)) for seed, name in enumerate(CAPTIONS)})
+    lines = [f"{name}#{number}\t{text}\n" for name, texts in CAPTIONS.items() for number, text in enumerate(texts)]
+    (tmp_path / "captions.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def _judge(folder: Path, candidates: str) -> list[dict[str, str]]:
+    (folder / "candidates.tsv").write_text(candidates)
+    names = {"images": "photos", "captions": "captions.txt", "candidates": "candidates.tsv", "out": "scores.csv"}
+    options = [part for option, name in names.items() for part in (f"--{option}", str(folder / name))]
+    CliRunner().invoke(app, ["judge", *options, "--no-image"], catch_exceptions=False)
+    with (folder / "scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_candidate_gets_a_line_in_its_order(folder: Path):
+    """Scores come in the order of the candidates, with the parts of the score and the errors by name."""
+    rows = _judge(folder, "image\tcaption\nman.png\ta dog runs\ndog.png\ta brown dog runs\ndog.png\ta red dog runs\n")
+    assert [row["caption"] for row in rows] == ["a dog runs", "a brown dog runs", "a red dog runs"]
+    other, right, wrong = (float(row["score"]) for row in rows)
+    assert other < wrong < right
+    assert "colour: red (brown)" in rows[2]["errors"]
+
+
+def test_columns_may_stand_in_any_order(folder: Path):
+    """The first line says which column is which."""
+    (row,) = _judge(folder, "caption\tother\timage\na dog\tx\tdog.png\n")
+    assert (row["image"], row["caption"]) == ("dog.png", "a dog")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "words", "code"),
+    [
+        ("dog.png\ta dog\n", "columns image and caption", DataError.exit_code),
+        ("", "found nothing", DataError.exit_code),
+        ("image\tcaption\n", "found none", DataError.exit_code),
+        ("image\tcaption\ncat.png\ta cat\n", "failed 1 times", DataError.exit_code),
+        ("image\tcaption\ndog.png\t\nman.png\n", "failed 2 times", DataError.exit_code),
+    ],
+)
+def test_what_cannot_be_judged_stops_the_command(folder: Path, candidates: str, words: str, code: int):
+    """A missing column, an unknown image, an empty caption: an error in words, and no scores."""
+    with pytest.raises(CaptionGenError, match=words) as caught:
+        _judge(folder, candidates)
+    assert caught.value.exit_code == code
+    assert not (folder / "scores.csv").exists()
+
+
+def test_a_missing_file_is_named(folder: Path):
+    """Candidates that are not there are a wrong call."""
+    with pytest.raises(UsageError, match="--candidates"):
+        arguments = ["judge", "--images", str(folder / "photos"), "--captions", str(folder / "captions.txt")]
+        arguments += ["--candidates", str(folder / "none.tsv"), "--out", str(folder / "scores.csv")]
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
