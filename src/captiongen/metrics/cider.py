@@ -75,10 +75,7 @@ class CiderScorer:
     ) -> None:
         self._references = references
         frequencies = document_frequencies or DocumentFrequencies.of(references)
-        self._unseen_weight = math.log(max(1, frequencies.num_images))
-        self._inverse_frequencies = {
-            ngram: self._unseen_weight - math.log(count) for ngram, count in frequencies.counts.items()
-        }
+        self._counts, self._unseen_weight = frequencies.counts, math.log(max(1, frequencies.num_images))
         self._prepare = lru_cache(maxsize=_NUM_PREPARED_IMAGES)(self._prepare_image)
 
     def score(self, image_id: str, hypothesis: Tokens) -> float:
@@ -99,7 +96,7 @@ class CiderScorer:
         weights: dict[Ngram, float] = {}
         squares = [0.0] * MAX_ORDER
         for ngram, count in count_ngrams(tokens).items():
-            weight = count * self._inverse_frequencies.get(ngram, self._unseen_weight)
+            weight = count * (self._unseen_weight - math.log(self._counts.get(ngram, 1)))
             weights[ngram] = weight
             squares[len(ngram) - 1] += weight * weight
         return _Vector(weights, [math.sqrt(square) for square in squares], max(len(tokens) - 1, 0))
