@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Self
 
@@ -79,9 +79,3 @@ def content_lemmas(caption: str, reader: FactReader) -> Sequence[str]:
 def is_content(word: str, tag: str) -> bool:
     """Whether a word says something of the picture: a noun, verb, adjective, number or word of place."""
     return word not in FUNCTION_WORDS and tag[:2] in ("NN", "NP", "VV", "AJ", "CR", "AV")
-
-
-def all_lemmas(captions: Iterable[str], reader: FactReader) -> frozenset[str]:
-    """Returns every lemma of some captions, and the words as they stand."""
-    words = [word for caption in captions for word in reader.read(caption).words]
-    return frozenset(word.lemma for word in words) | frozenset(word.word for word in words)

@@ -87,9 +87,11 @@ def without_sharing(module: nn.Module) -> AbstractContextManager[None]:
 
 def share_batch_statistics(module: nn.Module, device: torch.device) -> str | None:
     """Has batch normalisation see the whole batch where torch can (on GPUs); returns what to tell where it cannot."""
+    if num_processes() == 1:
+        return None
     # A norm that keeps the statistics it has learned stays in evaluation mode, and sees no batch.
     norms = [part for part in module.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    if num_processes() == 1 or not any(norm.training for norm in norms):
+    if not any(norm.training for norm in norms):
         return None
     if device.type != "cuda":
         return (
