@@ -190,9 +190,7 @@ class FactReader:
 
     def _thing(self, words: tuple[TaggedWord, ...], start: int, stop: int) -> Thing:
         head = words[stop - 1]
-        is_compound = stop - 2 >= start and words[stop - 2].tag.startswith("NN")
-        compound = f"{words[stop - 2].lemma}_{head.lemma}" if is_compound else ""
-        lemma = compound if compound and self.lexicon.knows(compound, "noun") else _noun_lemma(head, self.lexicon)
+        lemma = (self._compound(words[stop - 2], head) if stop - 2 >= start else None) or _noun_lemma(head, self.lexicon)
         colours: list[Word] = []
         attributes: list[Word] = []
         for position in range(start, stop - 1):
@@ -204,6 +202,17 @@ class FactReader:
         if count == 1 and self.lexicon.group_size(head.lemma) is not None:
             count = None  # one family, and nobody counted its members
         return Thing(Word(lemma, stop - 1), start, stop, count, tuple(colours), tuple(attributes))
+
+    def _compound(self, before: TaggedWord, head: TaggedWord) -> str | None:
+        """The two words as one noun that the lexicon lists: "tennis ball"; "german shepherd", which is no shepherd."""
+        compound = f"{before.lemma}_{head.lemma}"
+        if not self.lexicon.knows(compound, "noun"):
+            return None
+        if before.tag.startswith("NN"):
+            return compound
+        # A "blue cat" may be a fish in the dictionary; who captions a picture says a colour.
+        is_name = before.tag.startswith("AJ") and not self.lexicon.is_colour(before.lemma)
+        return compound if is_name and not self.lexicon.is_kind_of(compound, head.lemma) else None
 
     def _group(self, thing: Thing) -> int | None:
         return self.lexicon.group_size(thing.head.lemma)
