@@ -1,9 +1,10 @@
-"""The error analysis as a Prefect flow: any model version, any split; the worst captions are published.
+"""The error analysis as a Prefect flow: any model version, any split; what is wrong with its captions is published.
 
-    python flows/error_analysis.py --model models:/captiongen@champion --split dev
+    python flows/error_analysis.py --model models:/captiongen@challenger --against models:/captiongen@champion
     prefect deployment run error-analysis/weekly --param split=dev
 
-They appear as artifacts of the flow run in Prefect, and with their pictures on the model's run in MLflow.
+Worst captions, costs, slices and regressions appear as artifacts of the flow run in Prefect, and the whole page on the
+model's run in MLflow.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from captiongen.analysis.tables import change_rows, cost_rows, slice_rows, worst_rows
 from captiongen.cli.analysis_steps import ModelAnalysis, analyse_model
 from captiongen.cli.app import run
 from captiongen.cli.environment import prepare_prefect
@@ -28,51 +30,52 @@ EvaluatedSplit = Literal["train", "dev", "test"]
 
 
 @task(task_run_name="analyse {model} on {split}", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=6 * 3600)
-def analyse(project: Path, model: str, split: EvaluatedSplit) -> ModelAnalysis:
-    """Captions, scores and ranks; keeps the files and the worst pictures with the model's run."""
+def analyse(project: Path, model: str, split: EvaluatedSplit, against: str | None) -> ModelAnalysis:
+    """Captions, scores and finds what is wrong; keeps page, files and the worst pictures with the model's run."""
     layout = Layout(project)
-    return analyse_model(layout, load_params(layout.params), uri=model, split=split)
+    return analyse_model(layout, load_params(layout.params), uri=model, split=split, against=against)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def publish(found: ModelAnalysis, title: str, num_worst: int) -> None:
+    """Makes artifacts of what was found."""
+    findings = found.result.findings
+    for key, rows, description in (
+        ("worst-captions", worst_rows(findings, num_worst), "Worst captions"),
+        ("error-costs", cost_rows(findings), "What each type of error costs, in CIDEr-D"),
+        ("slices", slice_rows(findings), "Where it fails: slices, the worst first"),
+        ("regressions", change_rows(findings), "What became of each slice, the most lost first"),
+    ):
+        if rows:
+            create_table_artifact(rows, key=key, description=f"{description} of {title}")
+    create_markdown_artifact(
+        f"# {title}\n\n```\n{format_report(found.report)}\n```\n\n"
+        f"The page with pictures, the table of all {len(findings.captions)} captions, and tasks for Label Studio: "
+        f"MLflow run `{found.run_id}`, artifacts `analysis`.",
+        key="error-analysis",
+        description="Metrics, and where the whole analysis lies",
+    )
 
 
 @flow(name="error-analysis", persist_result=False)
-def error_analysis(project: Path = Path(), model: str | None = None, split: EvaluatedSplit = "test") -> str:
-    """Publishes the worst captions of a model on a split.
+def error_analysis(
+    project: Path = Path(), model: str | None = None, split: EvaluatedSplit = "test", against: str | None = None
+) -> str:
+    """Publishes what is wrong with a model's captions of a split.
 
     Args:
         project: the project folder.
         model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH or a folder; by default the champion.
         split: of the project's data.
+        against: a model to compare with, such as the champion where `model` is the challenger.
 
     Returns:
         The id of the MLflow run that keeps the analysis.
     """
     params = load_params(Layout(project).params)
     uri = model or f"models:/{params.release.model_name}@champion"
-    found = analyse(project, uri, split)
-    worst = found.result.ranked[: params.analyse.num_worst]
-    create_table_artifact(
-        [
-            {
-                "rank": rank,
-                "image": one.image.image_id,
-                "badness": round(one.badness, 3),
-                "CIDEr": round(one.scores.cider, 1),
-                "human CIDEr": None if one.scores.human_cider is None else round(one.scores.human_cider, 1),
-                "caption": one.image.hypotheses[0].caption,
-                "references": " | ".join(one.image.references),
-            }
-            for rank, one in enumerate(worst, start=1)
-        ],
-        key="worst-captions",
-        description=f"Worst {len(worst)} captions of {uri} on the {split} split",
-    )
-    create_markdown_artifact(
-        f"# {uri} on the {split} split\n\n```\n{format_report(found.report)}\n```\n\n"
-        f"Pictures, files and all {len(found.result.ranked)} captions: MLflow run `{found.run_id}`, "
-        f"artifacts `analysis/{split}`.",
-        key="error-analysis",
-        description="Metrics, and where the whole analysis lies",
-    )
+    found = analyse(project, uri, split, against)
+    publish(found, f"{uri} on the {split} split", params.analyse.num_worst)
     get_run_logger().info(f"analysis kept on MLflow run {found.run_id}; page: {found.result.page}")
     return found.run_id
 
@@ -80,10 +83,11 @@ def error_analysis(project: Path = Path(), model: str | None = None, split: Eval
 def main(
     model: Annotated[str | None, typer.Option(help="models:/NAME@ALIAS or /VERSION, or a folder.")] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    against: Annotated[str | None, typer.Option(help="A model to compare with.")] = None,
     project: Annotated[Path, typer.Option(help="The project folder.")] = Path(),
 ) -> None:
-    """Publishes the worst captions of a model on a split as a Prefect flow."""
-    typer.echo(f"kept on MLflow run {error_analysis(project, model, split)}")
+    """Publishes what is wrong with a model's captions of a split as a Prefect flow."""
+    typer.echo(f"kept on MLflow run {error_analysis(project, model, split, against)}")
 
 
 if __name__ == "__main__":

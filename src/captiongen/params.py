@@ -359,7 +359,8 @@ class EvaluateParams(_Section):
 class AnalyseParams(_Section):
     """The error analysis."""
 
-    num_worst: Count = 50
+    num_worst: Count = 50  # listed in Prefect, and made tasks for Label Studio
+    num_shown: Count = 1000  # worst captions on the page
 
 
 def _require_bento_name(name: str) -> str:

@@ -40,3 +40,9 @@ class CaptionError:
     said: str
     instead: tuple[str, ...] = ()
     support: float = 1.0
+
+    def __str__(self) -> str:
+        """Its type, its words, and what people say instead."""
+        said = f" {self.said}" if self.said else ""
+        instead = f" ({', '.join(self.instead)})" if self.instead else ""
+        return f"{self.type.value}:{said}{instead}"

@@ -1,6 +1,6 @@
 """What errors cost: the CIDEr-D that a split would gain if all errors of one type were mended.
 
-After TIDE (Bolya et al., ECCV 2020): each type is mended alone, so that a type's figure says what work on it alone could
+After TIDE (Bolya et al., ECCV 2020): each type is mended alone, so that its figure says what work on it alone could
 bring; the figures do not add up, which is why the last row mends all at once. Document frequencies stay those of the
 split. An oracle changes as few words as it can (`captiongen.analysis.mending`), so the figures are lower bounds.
 """
@@ -10,23 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captiongen.analysis.caption_error import CaptionError, ErrorType
+from captiongen.analysis.caption_error import ErrorType
 from captiongen.analysis.facts import FactReader
 from captiongen.analysis.mending import MENDABLE, mend
+from captiongen.analysis.ranking import JudgedCaption
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, PairedDifference, paired_bootstrap
 from captiongen.metrics.ngrams import tokenise_pairs
 from captiongen.text.normalise import metric_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedCaption:
-    """A caption with its errors: what mending needs."""
-
-    image_id: str
-    caption: str
-    references: tuple[str, ...]
-    errors: tuple[CaptionError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +49,22 @@ def error_costs(
         num_resamples: of the bootstrap over images.
         seed: of the bootstrap.
     """
-    hypotheses = {one.image_id: one.caption for one in captions}
-    tokens, references = tokenise_pairs(hypotheses, {one.image_id: one.references for one in captions})
+    tokens, references = tokenise_pairs(
+        {one.image.image_id: one.image.hypotheses[0].caption for one in captions},
+        {one.image.image_id: one.image.references for one in captions},
+    )
     scorer = CiderScorer(references)
     base = scorer.score_all(list(tokens), list(tokens.values()))
 
     def price(kind: ErrorType | None, types: Collection[ErrorType]) -> ErrorCost:
-        chosen = [[error for error in one.errors if error.type in types] for one in captions]
+        chosen = [[error for error in one.judgement.errors if error.type in types] for one in captions]
         gain = None
         if mendable := MENDABLE.intersection(types):
             mended = base + _gains(captions, mendable, scorer, dict(zip(tokens, base, strict=True)), reader)
             gain = paired_bootstrap(mended, base, num_resamples=num_resamples, seed=seed)
         return ErrorCost(kind, sum(map(len, chosen)), sum(map(bool, chosen)), gain)
 
-    occurring = {error.type for one in captions for error in one.errors}
+    occurring = {error.type for one in captions for error in one.judgement.errors}
     costs = [price(kind, {kind}) for kind in sorted(occurring)]
     costs.sort(key=lambda cost: -np.inf if cost.gain is None else cost.gain.mean, reverse=True)
     return (*costs, price(None, occurring))
@@ -87,7 +80,9 @@ def _gains(
     """CIDEr that each caption gains by mending, (captions,); an oracle that makes a caption worse is not followed."""
     gains = np.zeros(len(captions))
     for index, one in enumerate(captions):
-        if errors := [error for error in one.errors if error.type in types]:
-            mended = mend(reader.read(one.caption), errors, [reader.read(text) for text in one.references])
-            gains[index] = max(0.0, scorer.score(one.image_id, metric_tokens(mended)) - base[one.image_id])
+        if errors := [error for error in one.judgement.errors if error.type in types]:
+            facts = reader.read(one.image.hypotheses[0].caption)
+            mended = mend(facts, errors, [reader.read(text) for text in one.image.references])
+            image_id = one.image.image_id
+            gains[index] = max(0.0, scorer.score(image_id, metric_tokens(mended)) - base[image_id])
     return gains

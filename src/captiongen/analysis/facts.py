@@ -190,7 +190,9 @@ class FactReader:
 
     def _thing(self, words: tuple[TaggedWord, ...], start: int, stop: int) -> Thing:
         head = words[stop - 1]
-        lemma = (self._compound(words[stop - 2], head) if stop - 2 >= start else None) or _noun_lemma(head, self.lexicon)
+        lemma = (self._compound(words[stop - 2], head) if stop - 2 >= start else None) or _noun_lemma(
+            head, self.lexicon
+        )
         colours: list[Word] = []
         attributes: list[Word] = []
         for position in range(start, stop - 1):

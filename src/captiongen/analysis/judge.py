@@ -90,10 +90,19 @@ class Judge:
         references: image id -> captions by people, of all images that frequencies are to be taken from.
         reader: reads facts.
         image_scorer: a second opinion that looks at the picture; the score is then the mean of both.
+        training: the captions of the training data; with them errors of style are named too.
     """
 
-    def __init__(self, references: Captions, reader: FactReader, *, image_scorer: ImageScorer | None = None) -> None:
+    def __init__(
+        self,
+        references: Captions,
+        reader: FactReader,
+        *,
+        image_scorer: ImageScorer | None = None,
+        training: CaptionCorpus | None = None,
+    ) -> None:
         self._references, self._reader, self._image_scorer = references, reader, image_scorer
+        self._training = training
         self.corpus = CaptionCorpus.of(references, reader)
         tokens = {image_id: [metric_tokens(text) for text in texts] for image_id, texts in references.items()}
         self._frequencies = DocumentFrequencies.of(tokens)
@@ -101,13 +110,14 @@ class Judge:
         self._mass = lru_cache(maxsize=16_384)(self._weigh_references)
         self._human_cider = lru_cache(maxsize=None)(self._leave_one_out)
 
-    def judge(self, image_id: str, caption: str, *, without: str | None = None) -> Judgement:
+    def judge(self, image_id: str, caption: str, *, without: str | None = None, is_complete: bool = True) -> Judgement:
         """Judges one caption.
 
         Args:
             image_id: whose references are taken.
             caption: in any spelling; an empty one scores 0.
             without: a reference that is not looked at, such as the caption itself when it is a person's.
+            is_complete: False when a search stopped at its length limit.
 
         Raises:
             DataError: there are no references of the image.
@@ -122,7 +132,7 @@ class Judge:
         human = self._human_cider(image_id)
         parts = {"content": content, "gist": gist, "cider": 1.0 - math.exp(-cider / human)}
         agreement = sum(weight * parts[name] for name, weight in AGREEMENT_WEIGHTS.items())
-        errors = find_errors(caption, texts, self._reader)
+        errors = find_errors(caption, texts, self._reader, corpus=self._training, is_complete=is_complete)
         kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in {error.type for error in errors})
         score = agreement * kept
         seen = None if self._image_scorer is None else self._image_scorer(image_id, caption)

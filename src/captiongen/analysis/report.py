@@ -1,75 +1,125 @@
-"""The ranked captions as one self-contained HTML page: pictures and styles inside, nothing fetched from anywhere."""
+"""The findings as one self-contained HTML page: pictures, styles and script inside, nothing fetched from anywhere.
+
+The page draws a caption's card when it comes into view, from data that stand in the page as JSON: a thousand cards open
+as fast as ten.
+"""
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+import json
+from collections.abc import Sequence
+from itertools import groupby
 
+import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
-from captiongen.analysis.ranking import BADNESS_WEIGHTS, RankedCaption
+from captiongen.analysis.findings import AnalysedCaption, Findings
+from captiongen.analysis.search_errors import Fault
 from captiongen.metrics.report import METRIC_LABELS
-from captiongen.types import ImageArray, MetricsReport
+from captiongen.text.normalise import normalise_caption
+from captiongen.types import Hypothesis, JsonObject, MetricsReport
 
-_JPEG_QUALITY = 85
 _NUM_BINS = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One caption on the page.
-
-    Attributes:
-        group: which part of the ranking it is shown for, `worst` or `best`.
-        rank: its place, 1 is the worst of all.
-        ranked: the caption.
-        picture: `data:` URI of the picture.
-    """
-
-    group: str
-    rank: int
-    ranked: RankedCaption
-    picture: str
-
-
-def embed_picture(pixels: ImageArray) -> str:
-    """Encodes a picture as JPEG in a `data:` URI."""
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+_ATTENTION_LEVELS = 255
 
 
 def render_page(
-    cards: Sequence[Card],
-    ranked: Sequence[RankedCaption],
+    findings: Findings,
+    shown: Sequence[tuple[AnalysedCaption, str]],
     report: MetricsReport,
     *,
     dataset: str,
-    facts: Mapping[str, str],
+    model: str,
 ) -> str:
     """Renders the page.
 
     Args:
-        cards: the captions to show, in the order of the page.
-        ranked: all captions of the split, for the overview.
+        findings: of the whole split.
+        shown: the captions to show, worst first, each with the `data:` URI of its picture.
         report: metrics of the split.
-        dataset: name of the data set.
-        facts: what else identifies the evaluation, such as the model's hash; shown as they are.
+        dataset: name of the data set and split.
+        model: that wrote the captions.
     """
     environment = Environment(
-        loader=PackageLoader("captiongen.analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("captiongen.analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.get_template("worst.html").render(
-        cards=cards,
+    cards = [_card(rank, one, picture) for rank, (one, picture) in enumerate(shown, start=1)]
+    return environment.get_template("analysis.html").render(
+        findings=findings,
+        # No "<" may stand in a script element's text: a caption could end it.
+        cards=json.dumps(cards, separators=(",", ":")).replace("<", "\\u003c"),
+        num_shown=len(cards),
+        num_images=len(findings.captions),
+        slices=[
+            (group, list(some)) for group, some in groupby(findings.slices.singles, lambda one: one.properties[0].group)
+        ],
+        faults={fault.value: findings.search.share(fault) for fault in Fault},
         report=report,
         labels=METRIC_LABELS,
-        weights=BADNESS_WEIGHTS,
         dataset=dataset,
-        facts=facts,
-        num_images=len(ranked),
-        bins=_histogram([one.badness for one in ranked]),
+        model=model,
+        bins=_histogram([one.judged.badness for one in findings.captions]),
     )
+
+
+def _card(rank: int, one: AnalysedCaption, picture: str) -> JsonObject:
+    """What the page's script needs to draw a caption; short names, because a page holds a thousand."""
+    judged, neighbour = one.judged, one.facts.inspection.neighbour
+    image, scores = judged.image, judged.scores
+    return {
+        "rank": rank,
+        "id": image.image_id,
+        "badness": round(judged.badness, 3),
+        "cider": round(scores.cider, 1),
+        "human": None if scores.human_cider is None else round(scores.human_cider, 1),
+        "bleu": round(scores.bleu_4, 1),
+        "rouge": round(scores.rouge_l, 1),
+        "cut": not image.hypotheses[0].is_complete,
+        "words": _words(image.hypotheses[0]),
+        "errors": [
+            [error.type.value, list(error.positions), error.said, list(error.instead), round(error.support, 2)]
+            for error in judged.judgement.errors
+        ],
+        "references": list(image.references),
+        "nbest": [[each.caption, round(each.score, 3)] for each in image.hypotheses],
+        "oracle": one.oracle,
+        "fault": one.fault or "",
+        "near": [
+            neighbour.image_id,
+            round(neighbour.similarity, 2),
+            neighbour.captions[0] if neighbour.captions else "",
+        ],
+        "slices": list(one.properties),
+        "rival": [one.rival, round(one.rival_cider, 1)] if one.rival else None,
+        "picture": picture,
+        "aspect": None if np.isnan(one.facts.aspect) else round(one.facts.aspect, 3),
+        "grid": one.facts.inspection.attention.shape[-1],
+        "attention": _pack(one.facts.inspection.attention),
+    }
+
+
+def _words(best: Hypothesis) -> list[tuple[str, float | None, float | None]]:
+    """(word, probability, confidence); positions of errors count the words of the normalised caption."""
+    words = normalise_caption(best.caption).split()
+    if words == [one.word for one in best.words]:
+        return [
+            (one.word, round(one.probability, 3), None if one.confidence is None else round(one.confidence, 3))
+            for one in best.words
+        ]
+    return [(word, None, None) for word in words]
+
+
+def _pack(attention: npt.NDArray[np.float32]) -> str:
+    """Attention maps, (words, G, G), as base64 of bytes; each map's highest value is 255."""
+    if not attention.size:
+        return ""
+    highest = attention.max(axis=(1, 2), keepdims=True)
+    levels = np.rint(attention / np.maximum(highest, 1e-12) * _ATTENTION_LEVELS).astype(np.uint8)
+    return base64.b64encode(levels.tobytes()).decode("ascii")
 
 
 def _histogram(values: Sequence[float]) -> list[tuple[float, int]]:

@@ -11,7 +11,6 @@ import typer
 from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from captiongen.analysis.caption_error import CaptionError
     from captiongen.data.sources import Source
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -61,7 +60,7 @@ def judge(
     for image, caption in rows:
         found = judged.judge(names[image], caption)
         numbers = [f"{number:.6f}" for number in (found.score, found.content, found.gist, found.cider)]
-        writer.writerow([image, caption, *numbers, "; ".join(map(_tell, found.errors))])
+        writer.writerow([image, caption, *numbers, "; ".join(map(str, found.errors))])
     write_atomically(out, table.getvalue().encode())
     typer.echo(f"judged {len(rows)} captions of {len({names[image] for image, _ in rows})} images: {out}")
 
@@ -130,9 +129,3 @@ def _report(problems: Sequence[str], remedy: str) -> None:
         raise DataError(
             f"Expected an image with references and a caption on each line; that failed {len(problems)} times. {remedy}"
         )
-
-
-def _tell(error: "CaptionError") -> str:
-    said = f" {error.said}" if error.said else ""
-    instead = f" ({', '.join(error.instead)})" if error.instead else ""
-    return f"{error.type.value}:{said}{instead}"

@@ -58,9 +58,13 @@ def log_analysis(tracker: "MlflowTracker", result: "AnalysisResult", data_folder
     """Keeps an analysis with the model's run: its files, and the worst captions under their pictures."""
     from captiongen.data.shards import open_processed
 
-    worst = {one.image.image_id: one.image.hypotheses[0].caption for one in result.ranked[:_NUM_WORST_PICTURES]}
+    judged = [one.judged.image for one in result.findings.captions[:_NUM_WORST_PICTURES]]
+    worst = {image.image_id: image.hypotheses[0].caption for image in judged}
     rows = open_processed(data_folder).rows(split)
     picture_of = {row.image_id: row.image_png for row in rows if row.image_id in worst}
     tracker.log_file(result.page.parent, folder=f"analysis/{split}")
+    gains = {f"{split}_gain_{cost.type.value.replace(' ', '_')}": cost.gain.mean
+             for cost in result.findings.costs if cost.type and cost.gain}  # fmt: skip
+    tracker.log_metrics({**gains, f"{split}_badness": result.findings.mean_badness}, step=0)
     pictures = [picture_of[image_id] for image_id in worst]
     tracker.log_captions(pictures, list(worst.values()), name=f"worst {split}", step=0)

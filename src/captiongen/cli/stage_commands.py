@@ -6,15 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captiongen.cli.layout import Layout
 from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, run_of_model
 from captiongen.cli.parent_process import end_with_dvc
-from captiongen.errors import ValidationFailed
+from captiongen.errors import UsageError, ValidationFailed
 from captiongen.params import load_params
-from captiongen.types import ValidationReport
+from captiongen.types import Split, ValidationReport
+
+if TYPE_CHECKING:
+    from captiongen.stages.analyse import AnalysisResult
 
 app = typer.Typer(rich_markup_mode="markdown")
 _PANEL = "Stages (dvc.yaml)"
@@ -173,29 +177,70 @@ def evaluate() -> None:
 
 
 @app.command(rich_help_panel=_PANEL)
-def analyse() -> None:
-    """Ranks the captions, worst first, and shows them (reports/analysis/index.html).
+def analyse(
+    model: Annotated[
+        str | None, typer.Option(help="Another model than the stage's: models:/NAME@ALIAS or /VERSION, or a folder.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="With --model: train, dev or test.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="With --model: a model to compare with, such as models:/captiongen@champion.")
+    ] = None,
+) -> None:
+    """Ranks the captions, names and prices their errors, finds where they are (reports/analysis/index.html).
 
-    Example: `captiongen analyse`, or through DVC, which keeps the result: `dvc repro analyse`.
+    Without options it is the stage, which DVC keeps: `dvc repro analyse`. With --model it captions the split first, and
+    the page goes to .captiongen/analysis and to the model's MLflow run.
+
+    Example: `captiongen analyse --model models:/captiongen@challenger --against models:/captiongen@champion`
     """
     from captiongen.stages.analyse import analyse as run
 
     layout = Layout()
     params = load_params(layout.params)
+    if model is not None:
+        from captiongen.cli.analysis_steps import analyse_model
+
+        with _measured("analyse"):
+            _tell_worst(analyse_model(layout, params, uri=model, split=_split(split), against=against).result)
+        return
+    if split is not None or against is not None:
+        raise UsageError(
+            "Expected --model beside --split and --against, found none. Without --model this is the stage."
+        )
     with _measured("analyse"):
         result = run(
             params.analyse,
+            model_folder=layout.model,
             evaluation_folder=layout.evaluation,
             data_folder=layout.processed,
+            manifest=layout.interim / "manifest.parquet",
             split=params.evaluate.split,
+            state_folder=layout.state,
             out_folder=layout.analysis,
         )
         with run_of_model(layout) as tracker:
             log_analysis(tracker, result, layout.processed, params.evaluate.split)
-    for place, one in enumerate(result.ranked[:3], start=1):
-        caption = one.image.hypotheses[0].caption
-        _say(f"worst {place}: {one.image.image_id}, badness {one.badness:.2f}: {caption}")
-    _say(f"all {len(result.ranked):,} captions by badness: {result.page}")
+    _tell_worst(result)
+
+
+def _split(name: str | None) -> Split:
+    splits: dict[str | None, Split] = {None: "dev", "train": "train", "dev": "dev", "test": "test"}
+    if name not in splits:
+        raise UsageError(f"Expected --split train, dev or test, found {name!r}.")
+    return splits[name]
+
+
+def _tell_worst(result: "AnalysisResult") -> None:
+    findings = result.findings
+    for place, one in enumerate(findings.captions[:3], start=1):
+        image = one.judged.image
+        _say(f"worst {place}: {image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}")
+    priced = [(cost.type.value, cost.gain.mean) for cost in findings.costs if cost.type and cost.gain]
+    if priced:
+        _say("CIDEr gained if mended: " + ", ".join(f"{name} {gain:+.1f}" for name, gain in priced[:5]))
+    if findings.slices.worse:
+        _say("worse than the rest: " + "; ".join(one.name for one in findings.slices.worse[:5]))
+    _say(f"all {len(findings.captions):,} captions by badness: {result.page}")
 
 
 @contextmanager

@@ -1,135 +1,175 @@
-"""The stage `analyse`: rank what `evaluate` captioned, worst first, and show it."""
+"""The stage `analyse`: judge what `evaluate` captioned, name and price the errors, find where they are, and show it."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
 
-from captiongen.analysis.ranking import RankedCaption, rank_captions
-from captiongen.analysis.report import Card, embed_picture, render_page
+from captiongen.analysis.corpus import CaptionCorpus
+from captiongen.analysis.facts import FactReader
+from captiongen.analysis.findings import Findings, ImageFacts, find_all
+from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images, pool
+from captiongen.analysis.pictures import EmbeddedPicture, embed_picture, measure_picture
+from captiongen.analysis.report import render_page
+from captiongen.analysis.tables import label_studio_config, label_studio_tasks, summarise, worst_table
 from captiongen.data.captions_table import read_captions, read_facts
+from captiongen.data.manifest import read_manifest
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
 from captiongen.errors import DataError
 from captiongen.files import atomic_folder
 from captiongen.metrics.report import read_report
+from captiongen.model.checkpoint import LoadedCaptioner, load_captioner
 from captiongen.params import AnalyseParams
-from captiongen.types import ImageArray, Split
+from captiongen.training.inputs import load_features
+from captiongen.types import CaptionedImage, MetricsReport, Split
 
-WORST_FILE, PAGE_FILE = "worst.parquet", "index.html"
-#: Good captions on the page, to hold the bad ones against.
-NUM_BEST = 10
-
-WORST_SCHEMA = pa.schema(
-    [
-        ("rank", pa.int32()),
-        ("image_id", pa.string()),
-        ("badness", pa.float64()),
-        ("shortfall", pa.float64()),
-        ("doubt", pa.float64()),
-        ("repetition", pa.float64()),
-        ("is_truncated", pa.bool_()),
-        ("cider", pa.float64()),
-        ("human_cider", pa.float64()),
-        ("bleu_4", pa.float64()),
-        ("rouge_l", pa.float64()),
-        ("caption", pa.string()),
-        ("log_probability", pa.float64()),
-        ("alternatives", pa.list_(pa.string())),
-        ("references", pa.list_(pa.string())),
-    ]
-)
+WORST_FILE, PAGE_FILE, SUMMARY_FILE = "worst.parquet", "index.html", "findings.json"
+TASKS_FILE, CONFIG_FILE = "label_studio.json", "label_studio.xml"
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """All captions of the split, worst first, and where they are shown."""
+    """What was found, and where it is shown."""
 
-    ranked: tuple[RankedCaption, ...]
+    findings: Findings
     page: Path
 
 
 def analyse(
-    params: AnalyseParams, *, evaluation_folder: Path, data_folder: Path, split: Split, out_folder: Path
+    params: AnalyseParams,
+    *,
+    model_folder: Path,
+    evaluation_folder: Path,
+    data_folder: Path,
+    manifest: Path,
+    split: Split,
+    state_folder: Path,
+    out_folder: Path,
+    rival: Path | None = None,
 ) -> AnalysisResult:
-    """Ranks all captions; writes worst.parquet (all of them) and index.html (the worst, and a few of the best).
+    """Finds what is wrong with the captions of a split; writes a page, a table, a summary and Label Studio's tasks.
 
     Args:
         params: the section `analyse`.
+        model_folder: the captioner that wrote the captions.
         evaluation_folder: what `evaluate` wrote.
         data_folder: what `preprocess` wrote, for the pictures.
+        manifest: what `ingest` wrote, for the pictures' shapes.
         split: the split that was evaluated.
+        state_folder: its cache keeps the encoder's features; safe to delete between runs.
         out_folder: replaced as a whole.
+        rival: another model's captions.parquet of the same split, to compare with.
 
     Raises:
-        DataError: captions, metrics and data are not of the same images.
+        DataError: captions, metrics, model and data do not belong together.
+        CheckpointError: the model is missing or damaged.
         ShardError: a file is missing or damaged.
     """
     captions_file = evaluation_folder / "captions.parquet"
-    facts = read_facts(captions_file)
+    data, loaded = open_processed(data_folder), load_captioner(model_folder)
     report = read_report(evaluation_folder / "metrics.json")
-    data = open_processed(data_folder)
-    if (
-        facts.get("split_hash") != data.split_hashes.get(split)
-        or facts.get("split_hash") != report.signature.split_hash
-    ):
+    _require_same(read_facts(captions_file), data, loaded, split, report.signature.split_hash)
+    images = _in_order(read_captions(captions_file), data, split)
+    pictures = _pictures(data, split)
+    inspections, pooled = _inspect(images, loaded, data, split, cache=state_folder / "cache")
+    aspects = _aspects(manifest)
+    facts = [
+        ImageFacts(inspection, features, pictures[image.image_id].facts, aspects.get(image.image_id, math.nan))
+        for image, inspection, features in zip(images, inspections, pooled, strict=True)
+    ]
+    reader = FactReader()
+    training = CaptionCorpus.of(data.references("train"), reader)
+    findings = find_all(images, report, facts, training, reader=reader, rival=_rival_captions(rival, images))
+    with atomic_folder(out_folder) as part:
+        _write(part, findings, report, pictures, params, loaded, dataset=f"{data.dataset}, {split} split")
+    return AnalysisResult(findings, out_folder / PAGE_FILE)
+
+
+def _write(
+    folder: Path,
+    findings: Findings,
+    report: MetricsReport,
+    pictures: Mapping[str, EmbeddedPicture],
+    params: AnalyseParams,
+    loaded: LoadedCaptioner,
+    *,
+    dataset: str,
+) -> None:
+    model = loaded.manifest.weights_sha256[:12]
+    shown = [(one, pictures[one.judged.image.image_id].data_uri) for one in findings.captions[: params.num_shown]]
+    page = render_page(findings, shown, report, dataset=dataset, model=model)
+    (folder / PAGE_FILE).write_text(page, encoding="utf-8")
+    (folder / WORST_FILE).write_bytes(worst_table(findings.captions))
+    (folder / SUMMARY_FILE).write_text(summarise(findings), encoding="utf-8")
+    (folder / TASKS_FILE).write_text(label_studio_tasks(shown[: params.num_worst], model=model), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(label_studio_config(), encoding="utf-8")
+
+
+def _require_same(
+    facts: Mapping[str, str], data: ProcessedData, loaded: LoadedCaptioner, split: Split, scored_split_hash: str
+) -> None:
+    if not facts.get("split_hash") == data.split_hashes.get(split) == scored_split_hash:
         raise DataError(
             f"Expected captions, metrics and data of the same {split} split, found different split hashes. "
             "Run `dvc repro evaluate`."
         )
-    ranked = rank_captions(read_captions(captions_file), report.per_image)
-    with atomic_folder(out_folder) as part:
-        (part / WORST_FILE).write_bytes(_worst_table(ranked))
-        page = render_page(
-            _cards(ranked, data, split, params.num_worst),
-            ranked,
-            report,
-            dataset=f"{data.dataset}, {split} split",
-            facts={"model": facts.get("model_sha256", "")},
+    if (wrote := facts.get("model_sha256")) != loaded.manifest.weights_sha256:
+        raise DataError(
+            f"Expected captions of model {loaded.manifest.weights_sha256[:12]}, found those of {str(wrote)[:12]}. "
+            "Run `dvc repro evaluate`."
         )
-        (part / PAGE_FILE).write_text(page, encoding="utf-8")
-    return AnalysisResult(ranked, out_folder / PAGE_FILE)
 
 
-def _cards(ranked: Sequence[RankedCaption], data: ProcessedData, split: Split, num_worst: int) -> list[Card]:
-    num_best = min(NUM_BEST, max(0, len(ranked) - num_worst))
-    places = list(enumerate(ranked, start=1))
-    worst, best = places[:num_worst], places[::-1][:num_best]
-    pictures = _pictures(data, split, {one.image.image_id for _, one in worst + best})
-    return [
-        Card(group, rank, one, embed_picture(pictures[one.image.image_id]))
-        for group, some in (("worst", worst), ("best", best))
-        for rank, one in some
-    ]
+def _rival_captions(path: Path | None, images: Sequence[CaptionedImage]) -> Mapping[str, str] | None:
+    if path is None:
+        return None
+    captions = {one.image_id: one.hypotheses[0].caption for one in read_captions(path)}
+    if captions.keys() != {one.image_id for one in images}:
+        raise DataError(f"Expected captions of the same images in {path}, found others. Evaluate both on one split.")
+    return captions
 
 
-def _pictures(data: ProcessedData, split: Split, image_ids: Collection[str]) -> dict[str, ImageArray]:
-    return {row.image_id: decode_row_image(row) for row in data.rows(split) if row.image_id in image_ids}
+def _in_order(images: Sequence[CaptionedImage], data: ProcessedData, split: Split) -> list[CaptionedImage]:
+    """The captions in the order of the shards, as the features stand."""
+    by_id = {one.image_id: one for one in images}
+    order = data.references(split)
+    if by_id.keys() != order.keys():
+        raise DataError(
+            f"Expected captions of the {len(order)} images of the {split} split, found {len(by_id)} and not the same "
+            "ones. Run `dvc repro evaluate`."
+        )
+    return [by_id[image_id] for image_id in order]
 
 
-def _worst_table(ranked: Sequence[RankedCaption]) -> bytes:
-    rows = [
-        {
-            "rank": rank,
-            "image_id": one.image.image_id,
-            "badness": one.badness,
-            "shortfall": one.shortfall,
-            "doubt": one.doubt,
-            "repetition": one.repetition,
-            "is_truncated": one.is_truncated,
-            "cider": one.scores.cider,
-            "human_cider": one.scores.human_cider,
-            "bleu_4": one.scores.bleu_4,
-            "rouge_l": one.scores.rouge_l,
-            "caption": one.image.hypotheses[0].caption,
-            "log_probability": one.image.hypotheses[0].log_probability,
-            "alternatives": [hypothesis.caption for hypothesis in one.image.hypotheses[1:]],
-            "references": list(one.image.references),
-        }
-        for rank, one in enumerate(ranked, start=1)
-    ]
-    buffer = BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=WORST_SCHEMA), buffer, compression="zstd")
-    return buffer.getvalue()
+def _pictures(data: ProcessedData, split: Split) -> dict[str, EmbeddedPicture]:
+    """Measures and embeds the pictures one by one: their pixels are never held together."""
+    rows = tqdm(data.rows(split), total=data.counts[split], desc="pictures", unit="image", disable=None)
+    decoded = ((row.image_id, decode_row_image(row)) for row in rows)
+    return {image_id: EmbeddedPicture(measure_picture(pixels), embed_picture(pixels)) for image_id, pixels in decoded}
+
+
+def _inspect(
+    images: Sequence[CaptionedImage], loaded: LoadedCaptioner, data: ProcessedData, split: Split, *, cache: Path
+) -> tuple[list[Inspection], npt.NDArray[np.float32]]:
+    """Looks at the pictures as the captioner does: (inspections, mean features (images, C))."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = loaded.captioner.encoder
+    features, training = (load_features(data, one, encoder, cache, device=device) for one in (split, "train"))
+    loaded.captioner.cpu()
+    pooled = pool(features)
+    ids = [one.image_id for one in images]
+    neighbours = nearest_training_images(ids, pooled, data.references("train"), pool(training))
+    inspected = inspect_captions(loaded, features, images)
+    return [Inspection(*found, near) for found, near in zip(inspected, neighbours, strict=True)], pooled
+
+
+def _aspects(manifest: Path) -> dict[str, float]:
+    """Width over height of the original pictures, where the file says so."""
+    table = read_manifest(manifest)
+    known = table[(table["width_px"] > 0) & (table["height_px"] > 0)]
+    return dict(zip(known["image_id"], known["width_px"] / known["height_px"], strict=True))

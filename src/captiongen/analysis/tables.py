@@ -1,0 +1,228 @@
+"""The findings as files for programs: a table of all captions, a summary, and tasks for Label Studio."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from captiongen.analysis.caption_error import ErrorType
+from captiongen.analysis.comparison import Comparison
+from captiongen.analysis.findings import AnalysedCaption, Findings
+from captiongen.analysis.search_errors import Fault
+from captiongen.analysis.slices import Slice
+from captiongen.types import JsonObject
+
+_ERROR = pa.struct(
+    [
+        ("type", pa.string()),
+        ("positions", pa.list_(pa.int32())),
+        ("said", pa.string()),
+        ("instead", pa.list_(pa.string())),
+        ("support", pa.float64()),
+    ]
+)
+WORST_SCHEMA = pa.schema(
+    [
+        ("rank", pa.int32()),
+        ("image_id", pa.string()),
+        ("badness", pa.float64()),
+        ("cider", pa.float64()),
+        ("human_cider", pa.float64()),
+        ("bleu_4", pa.float64()),
+        ("rouge_l", pa.float64()),
+        ("caption", pa.string()),
+        ("mean_probability", pa.float64()),
+        ("is_truncated", pa.bool_()),
+        ("errors", pa.list_(_ERROR)),
+        ("fault", pa.string()),
+        ("oracle", pa.int32()),
+        ("alternatives", pa.list_(pa.string())),
+        ("references", pa.list_(pa.string())),
+        ("nearest_training_image", pa.string()),
+        ("similarity", pa.float64()),
+        ("slices", pa.list_(pa.string())),
+        ("rival", pa.string()),
+        ("rival_cider", pa.float64()),
+    ]
+)
+_LABEL_STUDIO_CONFIG = """<View>
+  <Image name="picture" value="$image" width="480px"/>
+  <Header value="The model says"/>
+  <Text name="caption" value="$caption"/>
+  <Header value="People say"/>
+  <Text name="references" value="$references"/>
+  <Choices name="errors" toName="caption" choice="multiple" showInline="true">
+%s
+  </Choices>
+  <TextArea name="correction" toName="caption" rows="2" maxSubmissions="1" placeholder="A better caption"/>
+</View>
+"""
+
+
+def worst_table(captions: Sequence[AnalysedCaption]) -> bytes:
+    """Returns a Parquet table with one row a caption, worst first."""
+    rows = [_row(rank, one) for rank, one in enumerate(captions, start=1)]
+    buffer = BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=WORST_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _row(rank: int, one: AnalysedCaption) -> JsonObject:
+    image, scores, best = one.judged.image, one.judged.scores, one.judged.image.hypotheses[0]
+    return {
+        "rank": rank,
+        "image_id": image.image_id,
+        "badness": one.judged.badness,
+        "cider": scores.cider,
+        "human_cider": scores.human_cider,
+        "bleu_4": scores.bleu_4,
+        "rouge_l": scores.rouge_l,
+        "caption": best.caption,
+        "mean_probability": best.mean_probability,
+        "is_truncated": not best.is_complete,
+        "errors": [asdict(error) for error in one.judged.judgement.errors],
+        "fault": one.fault,
+        "oracle": one.oracle,
+        "alternatives": [hypothesis.caption for hypothesis in image.hypotheses[1:]],
+        "references": list(image.references),
+        "nearest_training_image": one.facts.inspection.neighbour.image_id,
+        "similarity": one.facts.inspection.neighbour.similarity,
+        "slices": list(one.properties),
+        "rival": one.rival or None,
+        "rival_cider": one.rival_cider if one.rival else None,
+    }
+
+
+def worst_rows(findings: Findings, num_worst: int) -> list[JsonObject]:
+    """Returns the worst captions as rows for people."""
+    return [
+        {
+            "rank": rank,
+            "image": one.judged.image.image_id,
+            "badness": round(one.judged.badness, 3),
+            "CIDEr": round(one.judged.scores.cider, 1),
+            "human CIDEr": None if one.judged.scores.human_cider is None else round(one.judged.scores.human_cider, 1),
+            "caption": one.judged.image.hypotheses[0].caption,
+            "errors": "; ".join(map(str, one.judged.judgement.errors)),
+            "references": " | ".join(one.judged.image.references),
+        }
+        for rank, one in enumerate(findings.captions[:num_worst], start=1)
+    ]
+
+
+def cost_rows(findings: Findings) -> list[JsonObject]:
+    """Returns what each type of error costs as rows for people."""
+    return [
+        {
+            "error": cost.type.value if cost.type else "all of them",
+            "captions": cost.num_captions,
+            "CIDEr gained if mended": None if cost.gain is None else round(cost.gain.mean, 1),
+            "95 % interval": "" if cost.gain is None else f"{cost.gain.low:.1f} to {cost.gain.high:.1f}",
+        }
+        for cost in findings.costs
+    ]
+
+
+def slice_rows(findings: Findings) -> list[JsonObject]:
+    """Returns all slices as rows for people, the ones found to be worse first."""
+    worse = {one.properties for one in findings.slices.worse}
+    others = [one for one in findings.slices.singles if one.properties not in worse]
+    others.sort(key=lambda one: -one.difference)
+    return [
+        {
+            "images with": one.name,
+            "images": len(one.image_ids),
+            "CIDEr": round(one.cider.mean, 1),
+            "95 % interval": f"{one.cider.low:.1f} to {one.cider.high:.1f}",
+            "human CIDEr": None if one.human_cider is None else round(one.human_cider, 1),
+            "badness against the rest": round(one.difference, 3),
+            "worse beyond chance": one.is_worse,
+        }
+        for one in (*findings.slices.worse, *others)
+    ]
+
+
+def change_rows(findings: Findings) -> list[JsonObject]:
+    """Returns what became of each slice as rows for people; none without a comparison."""
+    changes = () if findings.comparison is None else findings.comparison.slices
+    return [
+        {
+            "images with": str(one.where),
+            "images": one.num_images,
+            "CIDEr": round(one.difference.mean, 1),
+            "95 % interval": f"{one.difference.low:.1f} to {one.difference.high:.1f}",
+            "p": round(one.p_value, 4),
+            "broken": one.is_broken,
+        }
+        for one in changes
+    ]
+
+
+def summarise(findings: Findings) -> str:
+    """Returns what was found over the whole split as JSON: costs, slices, faults, comparison."""
+    summary = {
+        "num_images": len(findings.captions),
+        "mean_badness": findings.mean_badness,
+        "costs": [asdict(cost) for cost in findings.costs],
+        "slices": [_slice(one) for one in findings.slices.singles],
+        "worse_slices": [_slice(one) for one in findings.slices.worse],
+        "faults": {fault.value: findings.search.share(fault) for fault in Fault},
+        "oracle_gain": asdict(findings.search.oracle_gain),
+        "comparison": None if findings.comparison is None else _comparison(findings.comparison),
+    }
+    return json.dumps(summary, indent=2, sort_keys=True) + "\n"
+
+
+def _slice(one: Slice) -> JsonObject:
+    kept = asdict(one)
+    kept["num_images"] = len(kept.pop("image_ids"))
+    return {**kept, "properties": [str(name) for name in one.properties], "is_worse": one.is_worse}
+
+
+def _comparison(found: Comparison) -> JsonObject:
+    slices = [{**asdict(one), "where": str(one.where), "is_broken": one.is_broken} for one in found.slices]
+    return {**asdict(found), "slices": slices}
+
+
+def label_studio_config() -> str:
+    """Returns the labelling interface that `label_studio_tasks` fills; it goes into the settings of the project."""
+    return _LABEL_STUDIO_CONFIG % "\n".join(f'    <Choice value="{kind.value}"/>' for kind in ErrorType)
+
+
+def label_studio_tasks(captions: Iterable[tuple[AnalysedCaption, str]], *, model: str) -> str:
+    """Returns tasks that Label Studio imports, the errors found as predictions that a person corrects.
+
+    Args:
+        captions: with the `data:` URI of the picture.
+        model: its name: the predictions' version.
+    """
+    tasks = [
+        {
+            "data": {
+                "image": picture,
+                "image_id": one.judged.image.image_id,
+                "caption": one.judged.image.hypotheses[0].caption,
+                "references": "\n".join(one.judged.image.references),
+                "badness": round(one.judged.badness, 4),
+            },
+            "predictions": [
+                {
+                    "model_version": model,
+                    "score": round(1.0 - one.judged.badness, 4),
+                    "result": [
+                        {
+                            "from_name": "errors",
+                            "to_name": "caption",
+                            "type": "choices",
+                            "value": {"choices": sorted({error.type.value for error in one.judged.judgement.errors})},
+                        }
+                    ],
+                }
+            ],
+        }
+        for one, picture in captions
+    ]
+    return json.dumps(tasks, indent=1) + "\n"
