@@ -107,6 +107,20 @@ class Proposal:
         if self.weight is not None and not 0.0 <= self.weight <= 100.0:
             raise ValueError(f"expected a weight of 0 to 100, found {self.weight}")
 
+    def __str__(self) -> str:
+        """Says in a line what would change, where, and the id."""
+        match self:
+            case Proposal(kind=Kind.RELABEL_CAPTION):
+                what = f"{self.caption!r} -> {self.instead!r}"
+            case Proposal(kind=Kind.WEIGHT_IMAGES):
+                what = f"x {self.weight:g}"
+            case Proposal(kind=Kind.ADD_IMAGE):
+                what = f"{self.instead!r}"
+            case _:
+                what = f"{self.caption!r}"
+        where = self.image_ids[0] if len(self.image_ids) == 1 else f"{len(self.image_ids):,} images"
+        return f"{self.id} {self.kind} {where}: {what}"
+
     @property
     def id(self) -> str:
         """Twelve hex digits that name the change. Who proposes it, why, and how surely, makes it no other change."""
