@@ -12,7 +12,6 @@ A rerun goes on where the last one ended.
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from corruption import corrupt, write_with_captions
@@ -20,9 +19,16 @@ from corruption import corrupt, write_with_captions
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.files import write_atomically
 from captiongen.inference import CaptionEngine, caption_split
-from captiongen.metrics.interval import paired_bootstrap
 from captiongen.metrics.report import score_captions
-from captiongen.params import DecodeParams, DecoderParams, FrozenPhase, Params, SelectionParams, TrainParams, load_params
+from captiongen.params import (
+    DecodeParams,
+    DecoderParams,
+    FrozenPhase,
+    Params,
+    SelectionParams,
+    TrainParams,
+    load_params,
+)
 from captiongen.stages.train import train
 
 NUM_EPOCHS = 5
@@ -41,7 +47,9 @@ def train_params(project: Path, params: Params, *, seed: int) -> TrainParams:
     )
 
 
-def run_arm(folder: Path, captions: dict[str, tuple[str, ...]], data: ProcessedData, project: Path, *, seed: int) -> None:
+def run_arm(
+    folder: Path, captions: dict[str, tuple[str, ...]], data: ProcessedData, project: Path, *, seed: int
+) -> None:
     """Trains on these captions and scores what comes out, unless that was done before."""
     if (folder / "scores.json").is_file():
         return

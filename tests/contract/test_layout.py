@@ -17,6 +17,7 @@ def test_every_output_of_the_graph_lies_where_layout_says(project: Path):
         "train": [layout.model, layout.training],
         "evaluate": [layout.evaluation],
         "analyse": [layout.analysis],
+        "audit": [layout.audit, layout.corrections.proposals("audit")],
     }
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from captiongen.analysis.caption_evidence import Candidate, CaptionEvidence, EvidenceReader
 from captiongen.analysis.label_errors import PLANTED, ErrorProbability, LabelError, plant
-from captiongen.params import AuditParams
 from captiongen.analysis.suspects import Suspect, give_back
+from captiongen.params import AuditParams
 from captiongen.text.normalise import normalise_caption
 
 _NUM_PLANTED = 1000  # of each kind: a regression on eight numbers learns nothing more from more
@@ -41,13 +41,17 @@ def find_plain_errors(captions: Mapping[str, Sequence[str]], *, min_words: int) 
                 found.append(Suspect(image_id, place, text, LabelError.EMPTY, 1.0, reason))
             elif words in seen:
                 reason = "Another caption of this image has the same words."
-                found.append(Suspect(image_id, place, text, LabelError.DUPLICATE, 1.0, reason))
+                is_verbatim = text in texts[:place]
+                found.append(Suspect(image_id, place, text, LabelError.DUPLICATE, 1.0, reason, is_verbatim=is_verbatim))
             seen.add(words)
     return found
 
 
 def audit_captions(
-    captions: Mapping[str, Sequence[str]], features: npt.NDArray[np.generic], reader: EvidenceReader, params: AuditParams
+    captions: Mapping[str, Sequence[str]],
+    features: npt.NDArray[np.generic],
+    reader: EvidenceReader,
+    params: AuditParams,
 ) -> CaptionAudit:
     """Finds captions that a captioner and the image's other captions speak against.
 

@@ -2,16 +2,16 @@
 
 Confident learning (Northcutt et al. 2021, arXiv 1911.00068) asks a model that has not seen a label how likely it finds
 it, and compares with what it makes of labels of each class. Captions have no classes, and the captioner at hand has
-learned the very captions in question. So the comparison is made with errors planted on purpose: captions of the same
-images, swapped, cut and shuffled, which tell what each kind of error looks like to this captioner. A logistic regression
-on the evidence (`captiongen.analysis.caption_evidence`) separates them from the captions as they are; it is fitted
-again without those that look planted, since they do not show what a right caption looks like; and how frequent each
-kind is follows from the captions themselves (Saerens et al. 2002, Neural Computation 14).
+learned the very captions in question. So the comparison is with errors planted on purpose: captions of the same images,
+swapped, cut and shuffled, which tell what each kind of error looks like to this captioner. A logistic regression on the
+evidence (`captiongen.analysis.caption_evidence`) separates them from the captions as they are. It is fitted again
+without those that look planted, since they do not show what a right caption looks like; and how frequent each kind is
+follows from the captions themselves (Saerens et al. 2002, Neural Computation 14).
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from enum import StrEnum
 
 import numpy as np

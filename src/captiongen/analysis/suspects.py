@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from captiongen.analysis.caption_evidence import Candidate, FloatArray
 from captiongen.analysis.label_errors import LabelError
+from captiongen.data.corrections import Kind, Proposal
 from captiongen.text.normalise import metric_tokens
 
 _NUM_OWNERS = 5  # images that a swapped caption is tried on
@@ -26,6 +27,7 @@ class Suspect:
         reason: the evidence, in a sentence.
         belongs_to: of a swapped caption, the image that it seems to be of, where one was found.
         instead: the swapped caption of another image that seems to belong here.
+        is_verbatim: of a duplicate, whether it is the same to the letter, and not in its words alone.
     """
 
     image_id: str
@@ -36,6 +38,7 @@ class Suspect:
     reason: str
     belongs_to: str | None = None
     instead: str | None = None
+    is_verbatim: bool = False
 
 
 def give_back(
@@ -94,4 +97,25 @@ def _likeliest_places(swapped: Sequence[Suspect], captions: Mapping[str, Sequenc
     alike = (vectorizer.transform(one.caption for one in swapped) @ vectorizer.transform(remaining).T).toarray()
     image_ids = np.array([one.image_id for one in swapped])
     alike[image_ids[:, None] == image_ids] = -1.0
-    return [[swapped[other] for other in np.argsort(-row, kind="stable")[:_NUM_OWNERS] if row[other] > 0] for row in alike]
+    return [
+        [swapped[other] for other in np.argsort(-row, kind="stable")[:_NUM_OWNERS] if row[other] > 0] for row in alike
+    ]
+
+
+def propose(suspects: Sequence[Suspect]) -> list[Proposal]:
+    """What to do about them: drop, merge, or put the caption of another image in the place that it belongs to.
+
+    Nothing is proposed for unlikely captions, of which many are right.
+    """
+    return [_proposal(one) for one in suspects if one.kind is not LabelError.UNLIKELY]
+
+
+def _proposal(one: Suspect) -> Proposal:
+    kind, reason = Kind.DROP_CAPTION, f"{one.kind.value.capitalize()}: {one.reason}"
+    if one.kind is LabelError.DUPLICATE and one.is_verbatim:
+        kind = Kind.MERGE_CAPTIONS
+    elif one.instead is not None:
+        kind, reason = Kind.RELABEL_CAPTION, f"{reason} Another image's caption seems to belong here."
+    elif one.belongs_to is not None:
+        reason = f"{reason} It seems to be of {one.belongs_to}."
+    return Proposal(kind, (one.image_id,), "audit", reason, one.probability, caption=one.caption, instead=one.instead)
