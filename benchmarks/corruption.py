@@ -23,10 +23,12 @@ class Corrupted:
     Attributes:
         captions: image id -> its captions, as many as before and in their order.
         kinds: (image id, place of the caption) -> what was done to it.
+        owners: the same of swapped captions -> the image that they are of.
     """
 
     captions: dict[str, tuple[str, ...]]
     kinds: dict[tuple[str, int], str]
+    owners: dict[tuple[str, int], str]
 
 
 def corrupt(captions: Mapping[str, Sequence[str]], *, share: float, seed: int) -> Corrupted:
@@ -41,11 +43,13 @@ def corrupt(captions: Mapping[str, Sequence[str]], *, share: float, seed: int) -
     chosen = rng.sample(long_enough, round(share * len(places)))
     kinds = {key: KINDS[number % len(KINDS)] for number, key in enumerate(chosen)}
     changed = {image_id: list(texts) for image_id, texts in captions.items()}
+    owners = {}
     swapped = [key for key in chosen if kinds[key] == "swapped"]
     for (image_id, place), (other, its_place) in zip(swapped, swapped[1:] + swapped[:1], strict=True):
         changed[image_id][place] = captions[other][its_place]
+        owners[image_id, place] = other
         if other == image_id:  # next to each other by chance: it would be no swap
-            kinds.pop((image_id, place))
+            del kinds[image_id, place], owners[image_id, place]
     for image_id, place in chosen:
         words = normalise_caption(captions[image_id][place]).split()
         if kinds.get((image_id, place)) == "truncated":
@@ -55,7 +59,7 @@ def corrupt(captions: Mapping[str, Sequence[str]], *, share: float, seed: int) -
             while mixed == words:
                 mixed = rng.sample(words, len(words))
             changed[image_id][place] = " ".join(mixed)
-    return Corrupted({image_id: tuple(texts) for image_id, texts in changed.items()}, kinds)
+    return Corrupted({image_id: tuple(texts) for image_id, texts in changed.items()}, kinds, owners)
 
 
 def write_with_captions(

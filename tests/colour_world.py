@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -39,7 +40,7 @@ class SeeingLikelihood:
         self._follows: dict[str, set[str]] = {}
         for pattern in PATTERNS:
             kinds = ["", *pattern.replace("{}", "COLOUR", 1).replace("{}", "THING").split(), ""]
-            for before, after in zip(kinds, kinds[1:], strict=False):
+            for before, after in pairwise(kinds):
                 self._follows.setdefault(before, set()).add(after)
 
     def __call__(self, features: Tensor, captions: Sequence[Sequence[str]]) -> list[list[Likelihood]]:
