@@ -40,7 +40,7 @@ from captiongen.stages.train import train
 
 NUM_EPOCHS = 5
 #: Proposals of this probability or more are accepted.
-ACCEPTED = 0.5
+ACCEPTED = 0.3
 Captions = Mapping[str, Sequence[str]]
 
 

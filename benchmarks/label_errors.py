@@ -24,7 +24,7 @@ from captiongen.analysis.suspects import Suspect
 def tell(title: str, suspects: Sequence[Suspect], wrong: Corrupted) -> None:
     """Prints the table of one audit."""
     found = {(one.image_id, one.place): one for one in suspects if one.kind != "unlikely"}
-    for threshold in (0.5, 0.8):
+    for threshold in (0.3, 0.5, 0.8):
         sure = {key: one for key, one in found.items() if one.probability >= threshold}
         right = sum(key in wrong.kinds for key in sure)
         print(

@@ -39,11 +39,12 @@ class LabelError(StrEnum):
 PLANTED = (LabelError.SWAPPED, LabelError.TRUNCATED, LabelError.DISORDERED)
 _MIN_PLANTED_WORDS = 5  # of a shorter caption too little is left to tell what was done to it
 _MIN_LEFT_WORDS = 3
-_ROUNDS = 4  # of fitting again without the captions that look planted
+_ROUNDS = 2  # of fitting again without the captions that look planted
 _NUM_MAXIMISATIONS = 50
 # No kind is taken for rarer: estimated at nothing, it would never be suspected, however clear a case.
 _MIN_FREQUENCY = 0.001
 _RIGHT = "right"
+_BALANCED = np.full(1 + len(PLANTED), 1 / (1 + len(PLANTED)))
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,36 +99,35 @@ class ErrorProbability:
         rows = _rows(evidence)
         of_planted = np.concatenate([_rows(planted[kind]) for kind in PLANTED])
         kinds = [kind for kind in PLANTED for _ in planted[kind]]
-        self.frequencies = self._fit(rows, of_planted, kinds)
+        self._fit(rows, of_planted, kinds)
+        self.frequencies = _BALANCED
         for _ in range(_ROUNDS):
-            is_right = self._posterior(rows)[:, 0] > 0.5
-            self._fit(rows[is_right], of_planted, kinds)
+            looks_right = self._posterior(rows, self.frequencies)[:, 0] > 0.5
+            self._fit(rows[looks_right], of_planted, kinds)
             self.frequencies = self._estimate_frequencies(rows)
 
     def __call__(self, evidence: Sequence[CaptionEvidence]) -> FloatArray:
         """Returns the probabilities of being right and of each kind of `PLANTED`, (captions, 1 + kinds)."""
-        return self._posterior(_rows(evidence))
+        return self._posterior(_rows(evidence), self.frequencies)
 
-    def _fit(self, right: FloatArray, planted: FloatArray, kinds: Sequence[LabelError]) -> FloatArray:
-        """Fits the regression; returns the share of each class in what it was fitted on."""
-        self._regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    def _fit(self, right: FloatArray, planted: FloatArray, kinds: Sequence[LabelError]) -> None:
+        # Balanced: else errors that are as many among the captions as among the planted ones would pass for right.
+        self._regression = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         self._regression.fit(np.concatenate([right, planted]), [_RIGHT] * len(right) + list(kinds))
-        counts = np.array([len(right), *(kinds.count(kind) for kind in PLANTED)])
-        self._fitted_frequencies = counts / counts.sum()
-        return self._fitted_frequencies
 
     def _estimate_frequencies(self, rows: FloatArray) -> FloatArray:
-        """Expectation maximisation, from the frequencies in what the regression was fitted on."""
-        self.frequencies = self._fitted_frequencies
+        """Expectation maximisation of the shares of the classes among these captions."""
+        frequencies = _BALANCED
         for _ in range(_NUM_MAXIMISATIONS):
-            found = np.maximum(self._posterior(rows).mean(axis=0), _MIN_FREQUENCY)
-            self.frequencies = found / found.sum()
-        return self.frequencies
+            found = np.maximum(self._posterior(rows, frequencies).mean(axis=0), _MIN_FREQUENCY)
+            frequencies = found / found.sum()
+        return frequencies
 
-    def _posterior(self, rows: FloatArray) -> FloatArray:
+    def _posterior(self, rows: FloatArray, frequencies: FloatArray) -> FloatArray:
+        """The regression's probabilities, as they are where the classes are so frequent."""
         order = [list(self._regression.classes_).index(name) for name in (_RIGHT, *PLANTED)]
-        weighed = self._regression.predict_proba(rows)[:, order] * (self.frequencies / self._fitted_frequencies)
-        return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
+        weighed: FloatArray = self._regression.predict_proba(rows)[:, order] * frequencies
+        return weighed / weighed.sum(axis=1, keepdims=True)
 
 
 def _rows(evidence: Sequence[CaptionEvidence]) -> FloatArray:

@@ -94,7 +94,9 @@ def audit(
         ShardError: the data are damaged.
     """
     data, loaded = open_processed(data_folder), load_captioner(model_folder)
-    audits = {split: _audit(params, data, split, loaded, state_folder / "cache") for split in params.splits}
+    audits: dict[Split, CaptionAudit] = {
+        split: _audit(params, data, split, loaded, state_folder / "cache") for split in params.splits
+    }
     table = read_manifest(interim_folder / "manifest.parquet")
     for split in (split for split in SPLITS if split not in audits):
         rows = table[table["split"] == split]
