@@ -62,7 +62,7 @@ class Experiment:
         self.captions = dict(list(all_captions.items())[::step][:num_images])
 
     def train(self, name: str, captions: Captions, *, seed: int) -> Path:
-        """Trains a small decoder on these captions and the features of the project's encoder; its captioner's folder."""
+        """Trains a small decoder on these captions and cached features; returns the captioner's folder."""
         folder = self._work / name
         if (folder / "captioner").is_dir():
             return folder / "captioner"

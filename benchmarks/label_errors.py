@@ -8,7 +8,8 @@ with the others. What that costs shows beside it: the same captions, seen by a c
     recall     of each kind, found as any kind
     named      share of those found whose kind is named right
     precision  of the captions said to be of this kind, the share made wrong in any way
-    owner      of the swapped captions found, the share given to the image that they are of; and the same among those given
+    owner      of the swapped captions found, the share given to the image that they are of;
+               then the same among those that were given to any
 """
 
 import argparse
@@ -44,7 +45,7 @@ def tell(title: str, suspects: Sequence[Suspect], wrong: Corrupted) -> None:
         given = [one for one in swapped if one.belongs_to is not None]
         right_owner = sum(wrong.owners[one.image_id, one.place] == one.belongs_to for one in given)
         print(
-            f"  owner {right_owner / max(1, len(swapped)):.3f}, among those given {right_owner / max(1, len(given)):.3f}"
+            f"  owner {right_owner / max(1, len(swapped)):.3f}, of those given {right_owner / max(1, len(given)):.3f}"
         )
 
 
