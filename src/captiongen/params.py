@@ -376,6 +376,7 @@ class ReleaseParams(_Section):
     model_name: Annotated[str, AfterValidator(_require_bento_name)] = "captiongen"  # the Bento's too, in lower case
     min_cider_over_floor: float = 5.0  # every version must beat the constant caption by this much
     max_cider_loss: Annotated[float, Field(ge=0.0)] = 0.0  # paired 95 % interval must lie above minus this
+    broken_slices: Literal["refuse", "report"] = "refuse"  # a challenger that is worse on some kind of image
     num_resamples: Annotated[int, Field(ge=100)] = 2000
 
 
