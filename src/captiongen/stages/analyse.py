@@ -16,7 +16,14 @@ from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images, pool
 from captiongen.analysis.pictures import EmbeddedPicture, embed_picture, measure_picture
 from captiongen.analysis.report import render_page
-from captiongen.analysis.tables import label_studio_config, label_studio_tasks, summarise, worst_table
+from captiongen.analysis.tables import (
+    SUMMARY_FILE,
+    WORST_FILE,
+    label_studio_config,
+    label_studio_tasks,
+    summarise,
+    worst_table,
+)
 from captiongen.data.captions_table import read_captions, read_facts
 from captiongen.data.manifest import read_manifest
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
@@ -28,8 +35,7 @@ from captiongen.params import AnalyseParams
 from captiongen.training.inputs import load_features
 from captiongen.types import CaptionedImage, MetricsReport, Split
 
-WORST_FILE, PAGE_FILE, SUMMARY_FILE = "worst.parquet", "index.html", "findings.json"
-TASKS_FILE, CONFIG_FILE = "label_studio.json", "label_studio.xml"
+PAGE_FILE, TASKS_FILE, CONFIG_FILE = "index.html", "label_studio.json", "label_studio.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,11 @@ def _require_same(
         raise DataError(
             f"Expected captions of model {loaded.manifest.weights_sha256[:12]}, found those of {str(wrote)[:12]}. "
             "Run `dvc repro evaluate`."
+        )
+    if (wanted := loaded.manifest.preprocessing) != data.preprocessing:
+        raise DataError(
+            f"The captioner wants {wanted}, {data.folder} holds {data.preprocessing}: its attention cannot be shown on "
+            "these pictures. Set the section preprocess of params.yaml as it was, and run `dvc repro preprocess`."
         )
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from evaluated import Evaluated, evaluated
 
-from captiongen.analysis.tables import WORST_SCHEMA
+from captiongen.analysis.tables import WORST_SCHEMA, shown_tables
 from captiongen.data.captions_table import read_facts, write_captions
 from captiongen.errors import DataError
 from captiongen.params import AnalyseParams
@@ -120,6 +120,15 @@ def test_tasks_fit_the_labelling_interface(kept: tuple[Evaluated, Path]):
         (result,) = task["predictions"][0]["result"]
         assert {result["from_name"], result["to_name"]} <= names
         assert set(result["value"]["choices"]) <= choices
+
+
+def test_an_analysis_can_be_shown_as_tables(kept: tuple[Evaluated, Path]):
+    """Worst captions with their errors in words, costs and regressions; numbers are rounded for people."""
+    tables = {table.key: table.rows for table in shown_tables(kept[1], num_worst=2)}
+    assert [row["rank"] for row in tables["worst-captions"]] == [1, 2]
+    assert any("repetition: dog" in row["errors"] for row in tables["worst-captions"])
+    assert tables["error-costs"][-1]["error"] == "all of them"
+    assert tables["slices"] == tables["regressions"] == ()  # eight images have no slice of fifteen
 
 
 def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
