@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -23,6 +23,7 @@ from captiongen.types import JsonObject
 
 #: Who may propose; `corrections/proposals/<source>.jsonl` holds what it proposes.
 Origin = Literal["audit", "analysis", "feedback"]
+SOURCES: tuple[Origin, ...] = get_args(Origin)
 _ID_DIGITS = 12
 
 
@@ -165,6 +166,11 @@ class CorrectionsFolder:
     def proposals(self, source: Origin) -> Path:
         """What a source proposes."""
         return self.root / "proposals" / f"{source}.jsonl"
+
+    @property
+    def proposed_pictures(self) -> Path:
+        """Pictures of `add_image` proposals; of this machine only, until they are accepted."""
+        return self.root / "proposals" / "pictures"
 
     @property
     def accepted(self) -> Path:
