@@ -1,7 +1,6 @@
-"""The decisions of a project: who decides, in a command or on a page, finds what others decided, and loses none of it."""
+"""What people decided in a project, kept so that several may decide at once, in commands and on pages."""
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -30,15 +29,19 @@ class Decisions:
     """Proposals and what was decided on them.
 
     Every change is on the disk when its method returns. A file whose content stays is not written: for DVC nothing
-    happened. A change of mind takes the old decision away first; who is killed in between leaves the proposal undecided.
+    happened. A change of mind takes the old decision away first: who is killed in between has not decided.
 
     Args:
         folder: where proposals and decisions lie.
         lock: a file that all who decide in this project lock.
+
+    Attributes:
+        alone: a lock that others wait for; who has more to change than decisions holds it around all of it.
     """
 
     def __init__(self, folder: CorrectionsFolder, *, lock: Path) -> None:
-        self._folder, self._lock = folder, lock
+        self._folder = folder
+        self.alone = FileLock(lock)  # may be taken again by who has it
 
     def proposals(self) -> dict[str, Proposal]:
         """Returns every proposal by id, decided or not; of the same one from several sources the surest.
@@ -75,7 +78,7 @@ class Decisions:
         """
         now = datetime.now(UTC).replace(microsecond=0)
         other = Verdict.REJECTED if verdict is Verdict.ACCEPTED else Verdict.ACCEPTED
-        with self._alone():
+        with self.alone:
             before = self.decided(verdict)
             new = [one for one in proposals if one.id not in before]
             self._take_away({one.id for one in new}, other)
@@ -89,7 +92,7 @@ class Decisions:
         Returns:
             The decisions that are no more.
         """
-        with self._alone():
+        with self.alone:
             return [one for verdict in Verdict for one in self._take_away(ids, verdict)]
 
     def _take_away(self, ids: Collection[str], verdict: Verdict) -> list[Decision]:
@@ -101,11 +104,3 @@ class Decisions:
 
     def _file(self, verdict: Verdict) -> Path:
         return self._folder.accepted if verdict is Verdict.ACCEPTED else self._folder.rejected
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Others wait meanwhile, and see what was decided here."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._lock):
-            yield
-

@@ -211,7 +211,7 @@ def test_a_bpe_tokenizer_may_be_asked_for(project: Path):
 
 
 def test_accepted_corrections_change_train_alone(project: Path, capsys: pytest.CaptureFixture[str]):
-    """A caption is dropped from shards and hash of train, all else stays; what was done and what fits no more is told."""
+    """A caption is dropped from shards and hash of train, all else stays; what was done, and not, is told."""
     before = _run(project)
     _accept(project, _drop("0.png", "A dog number 1 , running ."), misfit := _drop("7.png", "<b> A dog"))
     after = _run(project)
