@@ -1,5 +1,6 @@
 """Proposed corrections of the training data, and what people decide on them."""
 
+import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,37 @@ def import_(
     typer.echo(f"{len(undecided):,} undecided proposals from {folder}. Next: captiongen corrections review")
 
 
+@_group.command(
+    epilog="Example: `captiongen corrections review --source audit --open`",
+)
+def review(
+    kind: KindOption = None,
+    source: SourceOption = None,
+    min_score: MinScore = 0.0,
+    by: By = "",
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 7861,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Shows undecided proposals one by one on a page of this machine: picture, captions, reason.
+
+    Each decision is kept at once. Runs until Ctrl-C.
+    """
+    from captiongen.cli.corrections_review import open_review
+    from captiongen.cli.serve_commands import need_port
+    from captiongen.serving.review_page import run
+
+    need_port(port)
+    desk = open_review(Layout(), open_desk(), keep=Filters(kind, source, min_score).keep, by=by)
+    url = f"http://127.0.0.1:{port}/"
+
+    def announce() -> None:
+        typer.echo(f"{len(desk.undecided()):,} to decide at {url} (Ctrl-C ends)")
+        if is_opened:
+            webbrowser.open(url)
+
+    run(desk, port=port, announce=announce)
+
+
 def open_desk() -> "CorrectionsDesk":
     """Opens the corrections of the project in this folder."""
     from captiongen.adapters.dvc_data import DvcData
@@ -173,7 +205,7 @@ def _decide(verdict: Verdict, ids: Sequence[str] | None, is_all: bool, filters: 
         typer.echo(f"{verdict}: {one}")
     if same := len(chosen) - len(changed):
         typer.echo(f"{same:,} were {verdict} before.")
-    if changed:
+    if changed and verdict is Verdict.ACCEPTED:
         typer.echo('Next: dvc repro && git add corrections dvc.lock && git commit -m "Correct the training data"')
 
 
