@@ -8,6 +8,7 @@ import typer
 
 from captiongen.cli import (
     caption_commands,
+    corrections_commands,
     data_commands,
     judge_commands,
     release_commands,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for family in (
     data_commands,
+    corrections_commands,
     stage_commands,
     caption_commands,
     score_commands,

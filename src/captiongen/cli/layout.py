@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from captiongen.data.corrections import CorrectionsFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,15 @@ class Layout:
         return self.root / "reports" / "validation"
 
     @property
+    def corrections(self) -> "CorrectionsFolder":
+        """What stages and users propose to change in the data, and what people decided."""
+        from captiongen.data.corrections import CorrectionsFolder
+
+        return CorrectionsFolder(self.root / "corrections")
+
+    @property
     def processed(self) -> Path:
-        """What `preprocess` writes: shards/, tokenizer.json, index.json."""
+        """What `preprocess` writes: shards/, tokenizer.json, index.json, and weights.json where images are weighted."""
         return self.root / "data" / "processed"
 
     @property

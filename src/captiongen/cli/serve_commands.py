@@ -39,7 +39,7 @@ def serve(
 
     Runs until Ctrl-C. What is in flight then is still answered.
     """
-    _need_port(port)
+    need_port(port)
     if tag == STARTER:
         found = starter_bento(Layout())
     else:
@@ -74,7 +74,12 @@ def _find_bento(tag: str) -> str:
         ) from None
 
 
-def _need_port(port: int) -> None:
+def need_port(port: int) -> None:
+    """Refuses a port of 127.0.0.1 on which somebody listens.
+
+    Raises:
+        UsageError: it is taken.
+    """
     with socket.socket() as probe:
         is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
     if is_taken:

@@ -80,6 +80,8 @@ def _say_warnings(report: ValidationReport) -> None:
 def preprocess() -> None:
     """Resizes images into shards, trains the tokenizer, draws the data card (reports/data_card/index.html).
 
+    Corrections that were accepted (`captiongen corrections`) are made to the train split first.
+
     Example: `captiongen preprocess`, or through DVC, which keeps the result: `dvc repro preprocess`.
     """
     from captiongen.stages.preprocess import preprocess as run
@@ -93,6 +95,8 @@ def preprocess() -> None:
             manifest=layout.interim / "manifest.parquet",
             validation_report=layout.validation / "validation.json",
             source_folder=layout.root / params.ingest.path,
+            corrections=layout.corrections,
+            near_duplicate_distance=params.validate_.near_duplicate_distance,
             out_folder=layout.processed,
             card_folder=layout.data_card,
         )

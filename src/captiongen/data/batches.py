@@ -3,6 +3,7 @@
 Shapes: B images, K captions of an image (short lists are padded with empty rows), T tokens, S side in px.
 """
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class TrainingSet:
         mirrored_tokens: the same for the mirrored picture.
         is_features: what `entries` are.
         mirrored_entries: features of the mirrored pictures, None to learn from the pictures as they are only.
+        weights: how often each image comes in an epoch, on average; None: each comes once.
     """
 
     image_ids: Sequence[str]
@@ -59,6 +61,12 @@ class TrainingSet:
     mirrored_tokens: Sequence[Sequence[Sequence[int]]]
     is_features: bool
     mirrored_entries: npt.NDArray[Any] | None = None
+    weights: Sequence[float] | None = None
+
+    @property
+    def epoch_size(self) -> int:
+        """How many images an epoch shows, those that come again counted again; the same in every epoch."""
+        return len(self.image_ids) if self.weights is None else math.ceil(math.fsum(self.weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +132,24 @@ def epoch_batches(
     rank: int = 0,
     num_processes: int = 1,
 ) -> Iterator[Batch]:
-    """Yields every image once, shuffled; the same seed and epoch give the same batches, whatever ran before.
+    """Yields every image as often as its weight says, shuffled; the same seed and epoch give the same batches.
 
     Where several processes train, `batch_size` is that of all together, and each is given its share of every batch; one
     with fewer images than processes goes to each of them whole.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(len(data.image_ids), generator=generator).tolist()
-    # Each image draws from a generator of its own: what becomes of it does not depend on who else is in its share.
+    order = torch.randperm(data.epoch_size, generator=generator).tolist()
+    # Each draws from a generator of its own: what becomes of it does not depend on who else is in its share.
     seeds = torch.randint(2**62, (len(order),), generator=generator)
+    shown = _shown(data, generator)
     augment = Augmentation(augmentation)
     for start in range(0, len(order), batch_size):
         # Sorted positions read the memory map front to back; the order inside a batch does not matter.
-        positions = sorted(order[start : start + batch_size])
-        if len(positions) >= num_processes:
-            positions = positions[rank::num_processes]
-        generators = [torch.Generator().manual_seed(own) for own in seeds[positions].tolist()]
+        places = sorted(order[start : start + batch_size])
+        if len(places) >= num_processes:
+            places = places[rank::num_processes]
+        positions = [shown[place] for place in places]
+        generators = [torch.Generator().manual_seed(own) for own in seeds[places].tolist()]
         if data.is_features:
             maps = FeatureMaps(data.entries, data.mirrored_entries)
             is_mirrored = [maps.mirrored is not None and _uniform(own, 0.0, 1.0) < 0.5 for own in generators]
@@ -152,6 +162,24 @@ def epoch_batches(
             for i, mirrored in zip(positions, is_mirrored, strict=True)
         ]
         yield Batch(positions, inputs, pad(rows, CaptionTokenizer.pad_id), data.is_features, is_mirrored)
+
+
+def _shown(data: TrainingSet, generator: torch.Generator) -> Sequence[int]:
+    """Positions of the images of an epoch, in rising order, each as often as it is shown.
+
+    An image of weight w is shown floor(w) times, and with the chance of the rest once more. One number is drawn for all
+    (systematic sampling), so that epochs differ by one image at most; that one is drawn by its weight where it is
+    missing, and every epoch has `epoch_size` images.
+    """
+    if data.weights is None:
+        return range(len(data.image_ids))
+    weights = torch.tensor(data.weights, dtype=torch.float64)
+    shuffled = torch.randperm(len(weights), generator=generator)  # else neighbours of one weight would take turns
+    ends = (weights[shuffled].cumsum(0) + torch.rand((), generator=generator)).floor().long()
+    positions = shuffled.repeat_interleave(ends.diff(prepend=ends.new_zeros(1)))
+    if len(positions) < data.epoch_size:
+        positions = torch.cat([positions, torch.multinomial(weights, 1, generator=generator)])
+    return positions.sort().values.tolist()
 
 
 def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:

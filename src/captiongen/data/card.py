@@ -53,6 +53,7 @@ def write_card(
     tokenizer: CaptionTokenizer,
     tokenizer_params: TokenizerParams,
     samples: Sequence[Sample],
+    corrections: Sequence[str] = (),
 ) -> None:
     """Writes the card as one HTML file with everything inside: plots, sample pictures, tables.
 
@@ -63,6 +64,7 @@ def write_card(
         tokenizer: trained on the train split.
         tokenizer_params: how.
         samples: pictures to show, in this order.
+        corrections: what accepted corrections made of the train split after it was ingested, a line each.
     """
     num_images = manifest["split"].value_counts()
     texts = {
@@ -80,6 +82,7 @@ def write_card(
         tokenizer=_describe(tokenizer_params, tokenizer),
         unknown=_unknown_table(texts),
         duplicates=_duplicates(manifest),
+        corrections=_corrections(corrections),
         samples="".join(map(_sample, samples)),
         data_hash=processed.data_hash,
         preprocessing=f"{preprocessing.image_size_px} x {preprocessing.image_size_px} pixels ({preprocessing.resize})",
@@ -178,6 +181,12 @@ def _duplicates(manifest: pd.DataFrame) -> str:
         return "<p>None found, neither by bytes nor by perceptual hash.</p>"
     more = f"<p><small>and {len(rows) - _NUM_LISTED:,} more</small></p>" if len(rows) > _NUM_LISTED else ""
     return _table(("found by", "images"), rows[:_NUM_LISTED], text_columns=(1,)) + more
+
+
+def _corrections(lines: Sequence[str]) -> str:
+    if not lines:
+        return "<p>None: the train split is as the source has it.</p>"
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def _sample(sample: Sample) -> str:

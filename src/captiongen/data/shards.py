@@ -1,7 +1,8 @@
 """Processed data: a few Parquet shards that stream, and an index that says what they hold.
 
-`data/processed` holds `shards/{split}-{number}.parquet`, `tokenizer.json` and `index.json`. Pictures are lossless PNG
-of the model's input size, so evaluation sees exactly the pixels that the service computes from the same file.
+`data/processed` holds `shards/{split}-{number}.parquet`, `tokenizer.json`, `index.json` and, where training images are
+weighted, `weights.json`. Pictures are lossless PNG of the model's input size, so evaluation sees exactly the pixels
+that the service computes from the same file.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ SHARD_SCHEMA = pa.schema(
 )
 # Rows that readers and writers hold at a time: 64 pictures of 224 px are about 6 MB.
 _ROWS_PER_GROUP = 64
+_WEIGHTS = "weights.json"
 _REMEDY = "Run `dvc repro preprocess`."
 
 
@@ -98,6 +100,21 @@ class ProcessedData:
         }
         self._check_count(split, len(references))
         return references
+
+    def sampling_weights(self) -> dict[str, float]:
+        """Returns how often training images come in an epoch, on average, by image id; the others come once.
+
+        Raises:
+            ShardError: the file is damaged.
+        """
+        path = self.folder / _WEIGHTS
+        try:
+            weights = json.loads(path.read_text(encoding="utf-8"))
+            return {str(image_id): float(weight) for image_id, weight in weights.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ShardError(f"{path} holds no weights by image id ({error}). {_REMEDY}") from error
 
     def _batches(self, split: Split, columns: list[str]) -> Iterator[pa.RecordBatch]:
         for path in sorted((self.folder / "shards").glob(f"{split}-*.parquet")):
@@ -233,6 +250,12 @@ def write_index(processed: ProcessedData) -> None:
         "picture_hashes": dict(processed.picture_hashes),
     }
     write_atomically(processed.folder / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def write_sampling_weights(folder: Path, weights: Mapping[str, float]) -> None:
+    """Writes what `ProcessedData.sampling_weights` reads; no file where every image comes once."""
+    if weights:
+        write_atomically(folder / _WEIGHTS, json.dumps(weights, indent=0, sort_keys=True) + "\n")
 
 
 def open_processed(folder: Path) -> ProcessedData:

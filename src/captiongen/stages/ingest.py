@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import imagehash
 from tqdm import tqdm
 
 from captiongen.data.damage import seam_strength
 from captiongen.data.images import ImageHeader, decode_image, read_header
+from captiongen.data.look_alikes import perceptual_hash
 from captiongen.data.manifest import ManifestRow, write_manifest, write_quarantine
 from captiongen.data.sources import Source, open_source
 from captiongen.errors import DataError, ImageDecodeError, SourceError
@@ -110,11 +110,11 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         return _reject(item, str(error))
     if not _is_unicode(item.image_id, item.path, *item.captions):
         return _reject(item, "a caption or name is no valid Unicode")
-    header, perceptual_hash, decode_error, seam = _header(data), "", "", 0.0
+    header, look, decode_error, seam = _header(data), "", "", 0.0
     try:
         picture = decode_image(data)
         header = replace(header, width_px=picture.width, height_px=picture.height)
-        perceptual_hash = str(imagehash.phash(picture))
+        look = perceptual_hash(picture)
         seam = seam_strength(picture)
     except ImageDecodeError as error:
         decode_error = str(error)
@@ -122,7 +122,7 @@ def _examine(source: Source, item: SourceItem) -> ManifestRow | Rejection:
         image_id=item.image_id,
         path=item.path,
         sha256=hashlib.sha256(data).hexdigest(),
-        perceptual_hash=perceptual_hash,
+        perceptual_hash=look,
         num_bytes=len(data),
         **asdict(header),
         is_decodable=not decode_error,

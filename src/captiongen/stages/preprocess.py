@@ -1,10 +1,10 @@
-"""Preprocess: validated images into shards at the model's size, a tokenizer from training captions, and a data card."""
+"""Preprocess: validated, corrected images into shards at the model's size, a tokenizer, and a data card."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -13,6 +13,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from captiongen.data.card import Sample, write_card
+from captiongen.data.corrected import UsableImage, correct
+from captiongen.data.corrections import CorrectionsFolder, read_decisions
 from captiongen.data.images import decode_image, prepare
 from captiongen.data.manifest import data_hash, read_manifest
 from captiongen.data.shards import (
@@ -22,6 +24,7 @@ from captiongen.data.shards import (
     open_processed,
     split_hash,
     write_index,
+    write_sampling_weights,
     write_shards,
 )
 from captiongen.data.sources import Source, open_source
@@ -39,13 +42,8 @@ _BATCH_SIZE = 64
 _SAMPLES_PER_SPLIT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    image_id: str
-    path: str
-    sha256: str
-    captions: tuple[str, ...]
-    split: Split
+#: Reads the file of an image, from the source or from the pictures that corrections added.
+_Read = Callable[[UsableImage], bytes]
 
 
 def preprocess(
@@ -55,10 +53,14 @@ def preprocess(
     manifest: Path,
     validation_report: Path,
     source_folder: Path,
+    corrections: CorrectionsFolder,
+    near_duplicate_distance: int,
     out_folder: Path,
     card_folder: Path,
 ) -> ProcessedData:
     """Makes everything that training and evaluation read.
+
+    Accepted corrections change the train split alone.
 
     Args:
         params: size and shape of the pictures, and how captions become tokens.
@@ -66,28 +68,39 @@ def preprocess(
         manifest: what `ingest` wrote.
         validation_report: what `validate` wrote; it must have passed.
         source_folder: where the data set lies.
-        out_folder: receives shards/, tokenizer.json and index.json; replaced as a whole.
+        corrections: whose accepted decisions are followed; those that fit no more are told, and listed in the card.
+        near_duplicate_distance: as the data contract has it: added pictures must be farther from dev and test, bits.
+        out_folder: receives shards/, tokenizer.json, index.json and weights.json; replaced as a whole.
         card_folder: receives index.html, the data card; replaced as a whole.
 
     Raises:
         ValidationFailed: the data contract is broken.
-        DataError: an input is missing, a split is empty, or a picture changed since it was ingested.
+        DataError: an input is missing, a split is empty, or a picture changed since it was ingested or accepted.
         PretrainedError: the model whose tokenizer is asked for cannot be had.
     """
     _require_valid(validation_report)
     table = read_manifest(manifest)
-    images = _usable_images(table)
-    source = open_source(ingest, source_folder)
+    corrected = correct(
+        _usable_images(table),
+        read_decisions(corrections.accepted),
+        pictures=corrections.pictures,
+        near_duplicate_distance=near_duplicate_distance,
+    )
+    for line in corrected.describe():
+        tqdm.write(line, sys.stderr)
+    images = corrected.images
+    read = partial(_read_unchanged, open_source(ingest, source_folder), corrections.pictures)
     preprocessing = Preprocessing(params.image_size_px, params.resize)
     tokenizer = _tokenizer(
         (caption for image in images if image.split == "train" for caption in image.captions), params.tokenizer
     )
     with atomic_folder(out_folder) as folder:
         rows = tqdm(
-            _prepared(source, images, preprocessing), total=len(images), desc="preprocess", unit="image", disable=None
+            _prepared(read, images, preprocessing), total=len(images), desc="preprocess", unit="image", disable=None
         )
         written = write_shards(rows, folder / "shards", images_per_shard=params.images_per_shard)
         tokenizer.save(folder / "tokenizer.json")
+        write_sampling_weights(folder, corrected.weights)
         write_index(
             ProcessedData(
                 folder=folder,
@@ -100,7 +113,7 @@ def preprocess(
             )
         )
     processed = open_processed(out_folder)
-    samples = [_sample(source, image) for split in _SPLITS for image in _draw(images, split)]
+    samples = [_sample(read, image) for split in _SPLITS for image in _draw(images, split)]
     with atomic_folder(card_folder) as folder:
         write_card(
             folder / "index.html",
@@ -109,6 +122,7 @@ def preprocess(
             tokenizer=tokenizer,
             tokenizer_params=params.tokenizer,
             samples=samples,
+            corrections=corrected.describe(),
         )
     return processed
 
@@ -130,12 +144,12 @@ def _require_valid(path: Path) -> None:
         )
 
 
-def _usable_images(table: pd.DataFrame) -> list[_Image]:
+def _usable_images(table: pd.DataFrame) -> list[UsableImage]:
     usable = table[table["is_decodable"] & table["split"].isin(_SPLITS)]
-    columns = (usable[name] for name in ("image_id", "path", "sha256", "captions", "split"))
+    columns = (usable[name] for name in ("image_id", "path", "sha256", "perceptual_hash", "captions", "split"))
     images = [
-        _Image(image_id, path, sha256, tuple(captions), cast(Split, split))
-        for image_id, path, sha256, captions, split in zip(*columns, strict=True)
+        UsableImage(image_id, path, sha256, look, tuple(captions), cast(Split, split))
+        for image_id, path, sha256, look, captions, split in zip(*columns, strict=True)
     ]
     for split in _SPLITS:
         if not any(image.split == split for image in images):
@@ -146,39 +160,39 @@ def _usable_images(table: pd.DataFrame) -> list[_Image]:
     return images
 
 
-def _split_hash(images: list[_Image], split: Split) -> str:
+def _split_hash(images: Iterable[UsableImage], split: Split) -> str:
     of_split = [image for image in images if image.split == split]
     return split_hash(
         {image.image_id: image.captions for image in of_split}, {image.image_id: image.sha256 for image in of_split}
     )
 
 
-def _prepared(source: Source, images: list[_Image], preprocessing: Preprocessing) -> Iterator[ShardRow]:
+def _prepared(read: _Read, images: Sequence[UsableImage], preprocessing: Preprocessing) -> Iterator[ShardRow]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(images), _BATCH_SIZE):
             yield from threads.map(
-                partial(_prepare, source, preprocessing=preprocessing), images[start : start + _BATCH_SIZE]
+                partial(_prepare, read, preprocessing=preprocessing), images[start : start + _BATCH_SIZE]
             )
 
 
-def _prepare(source: Source, image: _Image, *, preprocessing: Preprocessing) -> ShardRow:
-    pixels = prepare(decode_image(_read_unchanged(source, image)), preprocessing)
+def _prepare(read: _Read, image: UsableImage, *, preprocessing: Preprocessing) -> ShardRow:
+    pixels = prepare(decode_image(read(image)), preprocessing)
     return ShardRow(image.image_id, image.split, encode_png(pixels), image.captions)
 
 
-def _read_unchanged(source: Source, image: _Image) -> bytes:
-    data = source.read(image.path)
+def _read_unchanged(source: Source, pictures: Path, image: UsableImage) -> bytes:
+    data = (pictures / image.path).read_bytes() if image.is_added else source.read(image.path)
     if hashlib.sha256(data).hexdigest() != image.sha256:
         raise DataError(f"{image.path} changed since it was ingested. Run `dvc repro`.")
     return data
 
 
-def _draw(images: list[_Image], split: Split) -> list[_Image]:
+def _draw(images: Iterable[UsableImage], split: Split) -> list[UsableImage]:
     """Draws samples of a split: by content hash, so neither file names nor the order of rows decide."""
     return sorted((image for image in images if image.split == split), key=lambda image: image.sha256)[
         :_SAMPLES_PER_SPLIT
     ]
 
 
-def _sample(source: Source, image: _Image) -> Sample:
-    return Sample(image.image_id, image.split, decode_image(_read_unchanged(source, image)), image.captions)
+def _sample(read: _Read, image: UsableImage) -> Sample:
+    return Sample(image.image_id, image.split, decode_image(read(image)), image.captions)

@@ -127,7 +127,8 @@ class Trainer(Generic[Model]):
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
         self._average = average
         self._state = TrainingState(model, average, build_optimiser(model, phase))
-        self._num_batches = math.ceil(len(data.image_ids) / phase.batch_size)
+        self._num_images = data.epoch_size
+        self._num_batches = math.ceil(self._num_images / phase.batch_size)
         self._steps_per_epoch = math.ceil(self._num_batches / phase.accumulation_steps)
 
     def fit(self) -> Fitted:
@@ -202,7 +203,7 @@ class Trainer(Generic[Model]):
             step = (number - 1) * self._steps_per_epoch + index // phase.accumulation_steps
             is_step_end = (index + 1) % phase.accumulation_steps == 0 or index + 1 == self._num_batches
             loss = self._run_batch(batch, step, is_step_end, self._group_size(index))
-            num_images = min(phase.batch_size, len(self._data.image_ids) - index * phase.batch_size)
+            num_images = min(phase.batch_size, self._num_images - index * phase.batch_size)
             is_of_captions = not isinstance(phase, SelfCriticalPhase)  # which learns from captions it draws
             num_tokens = num_processes() * mean_over_processes(batch.num_tokens) if is_of_captions else 0.0
             epoch_so_far.add(loss, num_images=num_images, num_tokens=num_tokens, step=self._start.num_steps + step)

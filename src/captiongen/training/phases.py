@@ -188,7 +188,7 @@ class PhasedTraining:
 
     def _training_set(self, captioner: Captioner, phase: CaptionPhase) -> TrainingSet:
         data, max_tokens = self._data, self._params.decode.max_tokens
-        references = data.references("train")
+        references, weights = data.references("train"), data.sampling_weights()
         captions = list(references.values())
         is_features = not isinstance(phase, FinetunedPhase)
         maps = self._feature_maps(captioner.encoder, phase) if is_features else None
@@ -199,6 +199,7 @@ class PhasedTraining:
             mirrored_tokens=encode_captions(captions, self._tokenizer, max_tokens=max_tokens, is_mirrored=True),
             is_features=is_features,
             mirrored_entries=maps.mirrored if maps else None,
+            weights=[weights.get(image_id, 1.0) for image_id in references] if weights else None,
         )
 
     def _feature_maps(self, encoder: ImageEncoder, phase: CaptionPhase) -> FeatureMaps:
@@ -252,6 +253,7 @@ def _names(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer
             str(data.preprocessing),
             dict(data.split_hashes),
             dict(data.picture_hashes),
+            data.sampling_weights(),
             hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
             hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest(),
         ]

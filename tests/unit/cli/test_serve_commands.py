@@ -66,7 +66,7 @@ def test_a_taken_port_is_said_in_words():
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=rf"Port {port} is taken.*--port {port + 1}"):
-            serve_commands._need_port(port)
+            serve_commands.need_port(port)
 
 
 def test_a_page_that_does_not_come_is_said_in_words(opened: list[str], capsys: pytest.CaptureFixture[str]):

@@ -1,5 +1,7 @@
 """Training batches: every image once, repeatable, and captions that fit the picture."""
 
+import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -142,3 +144,65 @@ def test_features_of_mirrored_pictures_come_with_mirrored_captions():
     for row, position, mirrored in zip(batch.tokens.tolist(), batch.positions, is_mirrored, strict=True):
         expected = (data.mirrored_tokens if mirrored else data.tokens)[position]
         assert [[token for token in caption if token] for caption in row] == [list(caption) for caption in expected]
+
+
+def shown_images(data: TrainingSet, *, epoch: int = 1, **share: int) -> list[int]:
+    batches = epoch_batches(data, batch_size=4, augmentation=PLAIN, seed=1, epoch=epoch, **share)
+    return [position for batch in batches for position in batch.positions]
+
+
+def test_weights_of_one_change_nothing():
+    """With every weight 1 the batches are those of a training set without weights, pixel by pixel."""
+    augmentation = AugmentationParams(mirror=True, min_crop_area=0.5, colour=0.2)
+    plain, weighted = training_set(23), replace(training_set(23), weights=[1.0] * 23)
+    of_plain, of_weighted = (
+        list(epoch_batches(data, batch_size=4, augmentation=augmentation, seed=1, epoch=1))
+        for data in (plain, weighted)
+    )
+    for one, other in zip(of_plain, of_weighted, strict=True):
+        assert one.positions == other.positions
+        assert one.inputs.equal(other.inputs)
+        assert one.tokens.equal(other.tokens)
+
+
+@settings(max_examples=50, deadline=None)
+@given(weights=st.lists(st.floats(0.0, 4.0), min_size=1, max_size=23).filter(any), epoch=st.integers(1, 5))
+def test_every_epoch_shows_an_image_as_often_as_its_weight_allows(weights, epoch):
+    """Each image comes floor(w) times or once more, one image of all perhaps twice more; epochs are equally long."""
+    data = replace(training_set(len(weights)), weights=weights)
+    shown = Counter(shown_images(data, epoch=epoch))
+    assert shown.total() == data.epoch_size == math.ceil(math.fsum(weights))
+    beyond = [shown[position] - math.floor(weight) for position, weight in enumerate(weights)]
+    assert min(beyond) >= 0
+    assert sum(max(0, more - 1) for more in beyond) <= 1
+
+
+def test_a_weight_is_the_mean_over_epochs():
+    """Over many epochs an image comes as often as its weight says; weight 0 never, weight 2 twice each time."""
+    weights = [0.0, 0.25, 0.5, 1.0, 1.25, 2.0, 3.0]  # they sum up to 8
+    data = replace(training_set(len(weights)), weights=weights)
+    epochs = [Counter(shown_images(data, epoch=epoch)) for epoch in range(400)]
+    means = [sum(epoch[position] for epoch in epochs) / len(epochs) for position in range(len(weights))]
+    assert means == pytest.approx(weights, abs=0.08)
+    assert {epoch[0] for epoch in epochs} == {0}
+    assert {epoch[5] for epoch in epochs} == {2}
+
+
+def test_an_image_that_comes_twice_is_changed_anew_each_time():
+    """Each showing of a picture is augmented by itself."""
+    data = replace(training_set(1, side=16), weights=[8.0])
+    [batch] = epoch_batches(data, batch_size=8, augmentation=AugmentationParams(colour=0.4), seed=0, epoch=1)
+    assert len({tuple(picture.flatten().tolist()) for picture in batch.inputs}) == 8
+
+
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_processes_share_weighted_epochs(num_processes):
+    """Several processes together show what one would."""
+    data = replace(training_set(20), weights=[1.0, 2.5] * 10)
+    alone = Counter(shown_images(data))
+    shared = sum(
+        (Counter(shown_images(data, rank=rank, num_processes=num_processes)) for rank in range(num_processes)),
+        Counter(),
+    )
+    # A last batch of fewer images than processes would go to all: 35 images in batches of 4 end with 3.
+    assert shared == alone

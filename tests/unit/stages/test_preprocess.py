@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from captiongen.data.corrections import CorrectionsFolder, Decision, Kind, Picture, Proposal, write_decisions
 from captiongen.data.images import decode_image, prepare
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed, split_hash
 from captiongen.data.validation_report import write_validation
@@ -17,7 +19,8 @@ from captiongen.stages.preprocess import preprocess
 from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Finding, Preprocessing, ValidationReport
-from tests.datasets import encode, gradient, write_table_dataset
+from tests.corrected import drop, weigh
+from tests.datasets import encode, gradient, write_files, write_table_dataset
 from tests.tiny import LANGUAGE_MODELS
 
 _INGEST = IngestParams(source="table", path="", name="mine & <yours>", table=TableParams(split_column="split"))
@@ -45,9 +48,16 @@ def _run(project: Path, params: PreprocessParams = _PARAMS, out: str = "out") ->
         manifest=project / "interim" / "manifest.parquet",
         validation_report=project / "validation.json",
         source_folder=project / "in",
+        corrections=CorrectionsFolder(project / "corrections"),
+        near_duplicate_distance=2,
         out_folder=project / out / "processed",
         card_folder=project / out / "card",
     )
+
+
+def _accept(project: Path, *proposals: Proposal) -> None:
+    decided = [Decision(one, datetime(2026, 1, 31, tzinfo=UTC)) for one in proposals]
+    write_decisions(CorrectionsFolder(project / "corrections").accepted, decided)
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])
@@ -195,3 +205,42 @@ def test_a_bpe_tokenizer_may_be_asked_for(project: Path):
     params = _PARAMS.model_copy(update={"tokenizer": TokenizerParams(kind="bpe", vocabulary_size=60)})
     tokenizer = CaptionTokenizer.load(_run(project, params).tokenizer_path)
     assert tokenizer.decode(tokenizer.encode("a bad rug")) == "a bad rug"
+
+
+def test_accepted_corrections_change_train_alone(project: Path, capsys: pytest.CaptureFixture[str]):
+    """A caption is dropped from shards and hash of train, all else stays; what was done, and not, is told."""
+    before = _run(project)
+    _accept(project, drop("0.png", "A dog number 1 , running ."), misfit := drop("7.png", "<b> A dog"))
+    after = _run(project)
+    assert after.references("train")["0.png"] == ("A dog number 0 , running .",)
+    assert after.references("dev") == before.references("dev")
+    assert [split for split in before.split_hashes if before.split_hashes[split] != after.split_hashes[split]] == [
+        "train"
+    ]
+    assert after.picture_hashes == before.picture_hashes
+    assert after.data_hash == before.data_hash
+    said, card = capsys.readouterr().err, (project / "out" / "card" / "index.html").read_text()
+    assert "1 x drop_caption applied" in said
+    assert f"{misfit} was not applied: the image is in split dev" in said
+    assert "<li>1 x drop_caption applied</li>" in card
+    assert "&lt;b&gt; A dog" in card
+
+
+def test_an_added_picture_is_a_training_image_and_weights_are_kept(project: Path):
+    """An accepted picture lies in the shards as the service would prepare it; weights lie beside, by image id."""
+    data = encode(gradient(seed=99))
+    picture = Picture("cat.png", hashlib.sha256(data).hexdigest())
+    _accept(
+        project,
+        Proposal(Kind.ADD_IMAGE, ("new",), "feedback", "", 1.0, instead="A cat .", picture=picture),
+        weigh("0.png", "1.png", weight=2.0),
+    )
+    write_files(project / "corrections" / "pictures", {"cat.png": data})
+    processed = _run(project)
+    assert processed.counts["train"] == 17
+    [row] = [row for row in processed.rows("train") if row.image_id == "new"]
+    assert row.captions == ("A cat .",)
+    assert np.array_equal(decode_row_image(row), prepare(decode_image(data), processed.preprocessing))
+    tokenizer = CaptionTokenizer.load(processed.tokenizer_path)
+    assert tokenizer.decode(tokenizer.encode("a cat")) == "a cat"
+    assert processed.sampling_weights() == {"0.png": 2.0, "1.png": 2.0}

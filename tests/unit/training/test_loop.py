@@ -1,5 +1,7 @@
 """The training loop: it learns, it resumes exactly, it stops with the batch named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,7 @@ class Killed(BaseException):
     """Stands for the process ending at once."""
 
 
-def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start=None, dropout=0.1):
+def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start=None, dropout=0.1, weights=None):
     def select(model, epoch):
         if kill_after is not None and epoch > kill_after:
             raise Killed
@@ -72,7 +74,7 @@ def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start
 
     return Trainer(
         captioner(dropout=dropout),
-        training_set(),
+        replace(training_set(), weights=weights),
         options,
         objective=CrossEntropy(options.label_smoothing),
         select=select,
@@ -97,6 +99,18 @@ def test_a_killed_training_goes_on_exactly(tmp_path, ema_decay):
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=2).fit()
     resumed = trainer(options, tmp_path / "killed").fit()
+    assert resumed.progress == straight.progress
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_a_killed_training_on_weighted_images_goes_on_exactly(tmp_path):
+    """Which images an epoch repeats depends on its number only, so a resumed training repeats the same ones."""
+    options, of_images = phase(num_epochs=2), [0.0, 0.7, 2.5, *[1.0] * (len(COLOURS) * len(THINGS) - 3)]
+    straight = trainer(options, tmp_path / "straight", weights=of_images).fit()
+    with pytest.raises(Killed):
+        trainer(options, tmp_path / "killed", kill_after=1, weights=of_images).fit()
+    resumed = trainer(options, tmp_path / "killed", weights=of_images).fit()
     assert resumed.progress == straight.progress
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(resumed)[name]), name

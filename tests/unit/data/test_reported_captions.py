@@ -1,0 +1,67 @@
+"""Feedback becomes proposals."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from captiongen.data.corrections import Kind, Picture
+from captiongen.data.feedback import FeedbackFolder, FeedbackRecord, ReportedModel
+from captiongen.data.reported_captions import reported_captions
+from tests.datasets import encode, gradient
+
+MODEL = ReportedModel(name="captiongen", version="3", weights_sha256="0" * 64, bento="captiongen:3")
+
+
+@dataclass
+class Feedback:
+    """A folder with records, as the service keeps them."""
+
+    folder: FeedbackFolder
+    num_records: int = field(default=0)
+
+    def keep(self, correction: str | None, picture: bytes | None) -> None:
+        self.num_records += 1
+        record = FeedbackRecord(
+            id=f"{self.num_records:032x}",
+            received=datetime(2026, 1, 31, 12, self.num_records, tzinfo=UTC),
+            caption="a dog runs",
+            correction=correction,
+            reason="object",
+            upload_sha256="1" * 64,
+            picture_sha256=None if picture is None else hashlib.sha256(picture).hexdigest(),
+            model=MODEL,
+        )
+        self.folder.add(record, picture)
+
+
+def test_a_corrected_picture_becomes_an_image_to_add(tmp_path: Path):
+    """Picture and correction are proposed, under a name that the picture decides, with what the model had said."""
+    feedback, data = Feedback(FeedbackFolder(tmp_path)), encode(gradient(), "JPEG")
+    feedback.keep("A cat sleeps.", data)
+    [(proposal, picture)] = reported_captions(feedback.folder)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert picture == data
+    assert (proposal.kind, proposal.source, proposal.instead) == (Kind.ADD_IMAGE, "feedback", "A cat sleeps.")
+    assert proposal.picture == Picture(f"feedback-{sha256[:16]}.jpg", sha256)
+    assert proposal.image_ids == (f"feedback-{sha256[:16]}",)
+    assert proposal.reason == "A user corrected 'a dog runs' (object), by captiongen 3."
+
+
+def test_without_a_picture_or_words_nothing_is_proposed(tmp_path: Path):
+    """A report without consent to keep the picture, or without a caption in words, teaches nothing."""
+    feedback, data = Feedback(FeedbackFolder(tmp_path)), encode(gradient(), "JPEG")
+    feedback.keep("A cat sleeps.", None)
+    feedback.keep(None, data)
+    feedback.keep(" ?! ", data)
+    assert list(reported_captions(feedback.folder)) == []
+
+
+def test_one_picture_with_two_corrections_is_one_image(tmp_path: Path):
+    """Each correction is a proposal of its own, on the same image."""
+    feedback, data = Feedback(FeedbackFolder(tmp_path)), encode(gradient(), "JPEG")
+    feedback.keep("A cat sleeps.", data)
+    feedback.keep("A cat on a sofa.", data)
+    (first, _), (second, _) = reported_captions(feedback.folder)
+    assert first.id != second.id
+    assert first.image_ids == second.image_ids
