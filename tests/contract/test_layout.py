@@ -16,7 +16,7 @@ def test_every_output_of_the_graph_lies_where_layout_says(project: Path):
         "preprocess": [layout.processed, layout.data_card],
         "train": [layout.model, layout.training],
         "evaluate": [layout.evaluation],
-        "analyse": [layout.analysis],
+        "analyse": [layout.analysis, layout.corrections.root / "proposals"],
     }
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
