@@ -133,7 +133,7 @@ class Judge:
         parts = {"content": content, "gist": gist, "cider": 1.0 - math.exp(-cider / human)}
         agreement = sum(weight * parts[name] for name, weight in AGREEMENT_WEIGHTS.items())
         errors = find_errors(caption, texts, self._reader, corpus=self._training, is_complete=is_complete)
-        kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in {error.type for error in errors})
+        kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in sorted({error.type for error in errors}))
         score = agreement * kept
         seen = None if self._image_scorer is None else self._image_scorer(image_id, caption)
         return Judgement(score if seen is None else (score + seen) / 2, content, gist, cider, errors, seen)
