@@ -225,7 +225,7 @@ _Parsed = TypeVar("_Parsed")
 
 def _write(path: Path, records: Mapping[str, JsonObject]) -> None:
     lines = (json.dumps(records[name], ensure_ascii=False) + "\n" for name in sorted(records))
-    write_atomically(path, "".join(lines))
+    write_atomically(path, "".join(lines) or "\n")  # of a file without a byte DVC warns at every step
 
 
 def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parsed]:
