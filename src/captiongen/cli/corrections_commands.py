@@ -129,7 +129,9 @@ def import_(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Where the service keeps its feedback; .captiongen/feedback by default.", show_default=False
+            help="Where the service keeps its feedback; .captiongen/feedback of this project by default.",
+            envvar="CAPTIONGEN_FEEDBACK",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

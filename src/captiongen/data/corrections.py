@@ -9,12 +9,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from captiongen.errors import DataError
 from captiongen.files import write_atomically
@@ -144,7 +143,7 @@ class Decision:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     proposal: Proposal
-    decided_at: datetime
+    decided_at: AwareDatetime
     decided_by: str = ""
 
     @property
@@ -226,7 +225,7 @@ _Parsed = TypeVar("_Parsed")
 
 def _write(path: Path, records: Mapping[str, JsonObject]) -> None:
     lines = (json.dumps(records[name], ensure_ascii=False) + "\n" for name in sorted(records))
-    write_atomically(path, "".join(lines))
+    write_atomically(path, "".join(lines) or "\n")  # of a file without a byte DVC warns at every step
 
 
 def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parsed]:

@@ -42,15 +42,13 @@ def build(desk: Desk) -> gradio.Blocks:
     """Builds the page."""
     review = Review(desk)
 
-    def show(visit: Visit) -> _Shown:
-        queue = review.queue(visit)
-        if not queue:
-            return DONE, "", visit
-        return proposal_view(queue[0], desk.images(queue[0]), num_left=len(queue)), queue[0].id, visit
-
     def then_show(change: _Change, visit: Visit, shown_id: str) -> _Shown:
         try:
-            return show(change(visit, shown_id))
+            after = change(visit, shown_id)
+            queue = review.queue(after)
+            if not queue:
+                return DONE, "", after
+            return proposal_view(queue[0], desk.images(queue[0]), num_left=len(queue)), queue[0].id, after
         except CaptionGenError as error:
             raise gradio.Error(str(error), print_exception=False) from error
 
@@ -74,9 +72,13 @@ def build(desk: Desk) -> gradio.Blocks:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         for button, change in pressed:
             button.click(partial(then_show, change), [visit, shown_id], [view, shown_id, visit], **options)
-        blocks.load(show, visit, [view, shown_id, visit], **options)
+        blocks.load(partial(then_show, _stay), [visit, shown_id], [view, shown_id, visit], **options)
         blocks.load(js=_READ_OUT)
     return blocks
+
+
+def _stay(visit: Visit, _: str) -> Visit:
+    return visit
 
 
 def run(desk: Desk, *, port: int, announce: Callable[[], object]) -> None:
@@ -98,6 +100,7 @@ def run(desk: Desk, *, port: int, announce: Callable[[], object]) -> None:
         theme=gradio.themes.Soft(**theme_options),
         css_paths=Path(__file__).with_name("review.css"),
         head=_KEYS,
+        max_file_size=1,  # byte: nothing is uploaded here, and other sites' pages could ask for it
         footer_links=[],
         run_history=False,
         ssr_mode=False,

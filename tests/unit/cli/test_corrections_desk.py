@@ -9,9 +9,11 @@ import pytest
 from captiongen.cli.corrections_desk import CorrectionsDesk
 from captiongen.data.corrections import CorrectionsFolder, Kind, Picture, Proposal, write_proposals
 from captiongen.data.decisions import Decisions, Verdict
+from captiongen.data.feedback import FeedbackFolder
 from captiongen.errors import DataError
 from captiongen.files import write_atomically
-from tests.corrected import drop
+from tests.corrected import Feedback, drop
+from tests.datasets import encode, gradient
 
 
 @dataclass
@@ -116,3 +118,22 @@ def test_a_picture_that_is_not_here_cannot_be_accepted(project: Project):
     with pytest.raises(DataError, match="captiongen corrections import"):
         project.desk.decide([proposal], Verdict.ACCEPTED)
     assert project.desk.decisions.undecided() == [proposal]
+
+
+def test_feedback_is_proposed_as_long_as_it_is_kept(project: Project, tmp_path: Path):
+    """Each import makes proposals and pictures those of the records there are; accepted pictures stay."""
+    feedback = Feedback(FeedbackFolder(tmp_path / "feedback"))
+    kept, deleted = encode(gradient(seed=1), "JPEG"), encode(gradient(seed=2), "JPEG")
+    feedback.keep("A cat .", kept)
+    second = feedback.keep("A dog .", deleted)
+    proposals = project.desk.import_feedback(feedback.folder)
+    assert sorted(one.instead for one in proposals) == ["A cat .", "A dog ."]
+    assert {project.desk.picture(one.picture) for one in proposals} == {kept, deleted}
+
+    feedback.folder.delete(second)
+    [proposal] = project.desk.import_feedback(feedback.folder)
+    assert (proposal.instead, project.desk.picture(proposal.picture)) == ("A cat .", kept)
+    assert len(list(project.folder.proposed_pictures.iterdir())) == 1
+    project.desk.decide([proposal], Verdict.ACCEPTED)
+    assert project.desk.import_feedback(feedback.folder) == []
+    assert [path.read_bytes() for path in project.folder.pictures.iterdir()] == [kept]

@@ -1,38 +1,13 @@
 """Feedback becomes proposals."""
 
 import hashlib
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from captiongen.data.corrections import Kind, Picture
-from captiongen.data.feedback import FeedbackFolder, FeedbackRecord, ReportedModel
+from captiongen.data.feedback import FeedbackFolder
 from captiongen.data.reported_captions import reported_captions
+from tests.corrected import Feedback
 from tests.datasets import encode, gradient
-
-MODEL = ReportedModel(name="captiongen", version="3", weights_sha256="0" * 64, bento="captiongen:3")
-
-
-@dataclass
-class Feedback:
-    """A folder with records, as the service keeps them."""
-
-    folder: FeedbackFolder
-    num_records: int = field(default=0)
-
-    def keep(self, correction: str | None, picture: bytes | None) -> None:
-        self.num_records += 1
-        record = FeedbackRecord(
-            id=f"{self.num_records:032x}",
-            received=datetime(2026, 1, 31, 12, self.num_records, tzinfo=UTC),
-            caption="a dog runs",
-            correction=correction,
-            reason="object",
-            upload_sha256="1" * 64,
-            picture_sha256=None if picture is None else hashlib.sha256(picture).hexdigest(),
-            model=MODEL,
-        )
-        self.folder.add(record, picture)
 
 
 def test_a_corrected_picture_becomes_an_image_to_add(tmp_path: Path):
