@@ -34,6 +34,10 @@ def serve(
     ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
     is_opened: Annotated[bool, typer.Option("--open", help="Open the web page when the service is ready.")] = False,
+    has_feedback: Annotated[
+        bool,
+        typer.Option("--feedback", help="Take reports of captions into .captiongen/feedback; see docs/operations.md."),
+    ] = False,
 ) -> None:
     """Serves a released captioner on this machine: the web page at `/`, `POST /caption` for programs.
 
@@ -45,6 +49,8 @@ def serve(
     else:
         found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
     url = f"http://127.0.0.1:{port}"
+    if has_feedback:
+        os.environ.setdefault("CAPTIONGEN_FEEDBACK", str(Layout().feedback.resolve()))
     typer.echo(f"{found} at {url}")
     typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
     command = [sys.executable, "-m", "bentoml", "serve", found, "--host", "127.0.0.1", "--port", str(port)]

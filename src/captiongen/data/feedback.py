@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from captiongen.errors import DataError, FeedbackFull, UsageError
+from captiongen.errors import DataError, FeedbackBusy, FeedbackFull, UsageError
 from captiongen.files import sync_folder, write_atomically
 
 #: What may be wrong with a caption, in the words of whoever reports it.
@@ -146,8 +146,8 @@ class FeedbackFolder:
 
         Raises:
             FeedbackFull: the folder holds as much as it may.
+            FeedbackBusy: other processes have been writing for `LOCK_SECONDS`.
             OSError: the disk is full or may not be written.
-            filelock.Timeout: other processes have been writing for `LOCK_SECONDS`.
         """
         content = record.model_dump_json(indent=2) + "\n"
         with self._lock():
@@ -208,8 +208,18 @@ class FeedbackFolder:
         if not self.root.is_dir():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people wrote and sent is not for everybody
             sync_folder(self.root.parent)
-        with FileLock(self.root / _LOCK, timeout=LOCK_SECONDS):
+        lock = FileLock(self.root / _LOCK)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise FeedbackBusy(
+                f"Other processes have been writing into {self.root} for {LOCK_SECONDS:.0f} s. Try again when they are "
+                "done."
+            ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def _file(self, record_id: str, suffix: Literal[".json", ".jpg"] = ".json") -> Path:
         if not _ID.fullmatch(record_id):  # no path, whatever it says

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import anyio
 from bentoml.exceptions import BentoMLException
-from filelock import Timeout
 from pydantic import BaseModel
 from starlette.requests import Request
 
 from captiongen.data.feedback import FeedbackFolder, FeedbackRecord, ReportedModel
-from captiongen.errors import FeedbackFull
+from captiongen.errors import FeedbackBusy, FeedbackFull
 from captiongen.serving.limits import (
     DEADLINE_SECONDS,
     MAX_REPORTS_WAITING,
@@ -125,7 +124,7 @@ class FeedbackDesk:
         )
         try:
             is_new = self._folder.add(record, picture)
-        except Timeout:
+        except FeedbackBusy:
             raise Overloaded("Other reports are being kept. Try again in a second.") from None
         except FeedbackFull as error:
             _log.warning("A report was refused: %s", error)

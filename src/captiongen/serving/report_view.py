@@ -18,8 +18,8 @@ _REASONS: dict[Reason, str] = {
 }
 _CONSENT = f"""<label class="cg-consent"><input type="checkbox" name="consent" value="yes">
 <span>Keep my picture with this report, so that a next model can learn from it. What is kept is a copy of at most
-{MAX_KEPT_PX} pixels, without the place, time and camera that the file may tell. Tick this only if everybody in it would
-agree.</span></label>"""
+{MAX_KEPT_PX:,} pixels, without the place, time and camera that the file may tell. Tick this only if everybody in it
+would agree.</span></label>"""
 
 
 def report_view(receipt: str, *, with_picture: bool) -> str:
