@@ -6,10 +6,11 @@ that it may leave goes with the next write. Writers of all processes take turns;
 """
 
 import hashlib
+import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,8 +154,7 @@ class FeedbackFolder:
         with self._lock():
             if self._file(record.id).exists():
                 return False
-            self._clear()
-            self._need_room(len(content.encode()) + len(picture or b""))
+            self._need_room(_usage(self._clear()), len(content.encode()) + len(picture or b""))
             if picture is not None:
                 write_atomically(self._file(record.id, ".jpg"), picture)
             write_atomically(self._file(record.id), content)
@@ -185,11 +185,7 @@ class FeedbackFolder:
 
     def usage(self) -> Usage:
         """Counts what is there."""
-        files = list(self.root.iterdir()) if self.root.is_dir() else []
-        return Usage(
-            num_records=sum(path.suffix == ".json" for path in files),
-            num_bytes=sum(path.stat().st_size for path in files),
-        )
+        return _usage(self._sizes())
 
     def secret(self) -> bytes:
         """Returns 32 random bytes that all processes with this folder share; made, like the folder, on first use.
@@ -226,13 +222,28 @@ class FeedbackFolder:
             raise _unknown(record_id, self.root)
         return self.root / f"{record_id}{suffix}"
 
-    def _clear(self) -> None:
-        """Removes pictures without a record, and what killed writers left: with the lock in our hand nobody writes."""
-        names = {path.name for path in self.root.iterdir()}
-        for name in names:
-            is_orphan = name.endswith(".jpg") and name.removesuffix(".jpg") + ".json" not in names
+    def _sizes(self) -> dict[str, int]:
+        """Returns name -> bytes of each file: by `scandir`, since a full folder is counted for each report."""
+        sizes = {}
+        if self.root.is_dir():
+            with os.scandir(self.root) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # what another process was writing has its final name now
+                        sizes[entry.name] = entry.stat().st_size
+        return sizes
+
+    def _clear(self) -> dict[str, int]:
+        """Removes pictures without a record, and what killed writers left; returns the sizes of what stays.
+
+        With the lock in our hand nobody else writes.
+        """
+        sizes = self._sizes()
+        for name in tuple(sizes):
+            is_orphan = name.endswith(".jpg") and name.removesuffix(".jpg") + ".json" not in sizes
             if is_orphan or name.endswith(".part"):
                 (self.root / name).unlink()
+                del sizes[name]
+        return sizes
 
     def _remove(self, record_ids: Iterable[str]) -> None:
         for record_id in record_ids:
@@ -240,8 +251,7 @@ class FeedbackFolder:
         self._clear()  # takes their pictures
         sync_folder(self.root)
 
-    def _need_room(self, num_bytes: int) -> None:
-        used = self.usage()
+    def _need_room(self, used: Usage, num_bytes: int) -> None:
         if used.num_records >= self._max_records or used.num_bytes + num_bytes > self._max_bytes:
             raise FeedbackFull(
                 f"Expected at most {self._max_records:,} records and {self._max_bytes / 1024**2:,.0f} MB in "
@@ -249,6 +259,10 @@ class FeedbackFolder:
                 "taken. Export what is needed with `captiongen feedback export`, then make room with `captiongen "
                 "feedback purge`."
             )
+
+
+def _usage(sizes: Mapping[str, int]) -> Usage:
+    return Usage(num_records=sum(name.endswith(".json") for name in sizes), num_bytes=sum(sizes.values()))
 
 
 def _read(path: Path) -> FeedbackRecord | None:
