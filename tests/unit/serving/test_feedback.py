@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from bentoml.exceptions import BentoMLException
 from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -35,7 +38,7 @@ class Visit:
         self.folder = folder
         self.reasons: list[str] = []
         self._desk = FeedbackDesk(folder, MODEL, observe=self.reasons.append)
-        self._http = TestClient(Starlette(routes=[Route("/feedback", self._answer, methods=["POST"])]))
+        self.http = TestClient(Starlette(routes=[Route("/feedback", self._answer, methods=["POST"])]))
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -46,12 +49,20 @@ class Visit:
     def receipt(self, picture: bytes = PICTURE) -> str:
         return self._desk.receipt(CAPTION, hashlib.sha256(picture).hexdigest())
 
-    def send(self, *, picture: bytes | None = None, **fields: Any) -> Any:
-        """Posts a report; a field None is left out."""
+    def request(self, *, picture: bytes | None = None, **fields: Any) -> httpx.Request:
+        """A report; a field None is left out."""
         given = {"receipt": self.receipt(), **fields}
         form = [(name, (None, value)) for name, value in given.items() if value is not None]
         files = form if picture is None else [*form, ("image", ("../../../etc/x.php", picture))]
-        return self._http.post("/feedback", files=files)
+        return self.http.build_request("POST", "/feedback", files=files)
+
+    def send(self, **given: Any) -> httpx.Response:
+        """Posts a report; arguments as `request`."""
+        return self.http.send(self.request(**given))
+
+    def send_raw(self, body: bytes, *, content_type: str) -> httpx.Response:
+        """Posts any bytes."""
+        return self.http.post("/feedback", content=body, headers={"Content-Type": content_type})
 
     def kept(self) -> list[FeedbackRecord]:
         return list(self.folder.records())
@@ -121,11 +132,31 @@ def test_what_is_not_as_it_should_be_is_refused_and_not_kept(visit: Visit, field
 
 def test_a_file_in_a_text_s_place_and_a_field_twice_are_refused(visit: Visit):
     """Each field has its kind and comes once."""
-    as_file = visit._http.post("/feedback", files={"receipt": ("a.txt", visit.receipt())})
-    twice = visit._http.post("/feedback", files=[("receipt", (None, visit.receipt()))] * 2)
+    as_file = visit.http.post("/feedback", files={"receipt": ("a.txt", visit.receipt())})
+    twice = visit.http.post("/feedback", files=[("receipt", (None, visit.receipt()))] * 2)
     for answer, words in ((as_file, "Expected text as `receipt`"), (twice, "a field twice")):
         assert answer.status_code == 400
         assert words in answer.json()["error"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_mangled_form_is_refused_or_kept_whole(visit: Visit, data: st.DataObject):
+    """Whatever happens to a body on its way, the answer is a 200 with a record that reads, or a 4xx in words."""
+    request = visit.request(picture=PICTURE, consent="yes", correction="a b", reason="count")
+    body = bytearray(request.read())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, 900))  # forms begin with their fields; the picture follows
+        length = data.draw(st.integers(0, 40))
+        body[start : start + length] = data.draw(st.binary(max_size=20))
+    answer = visit.send_raw(bytes(body), content_type=request.headers["content-type"])
+    assert answer.status_code == 200 or 400 <= answer.status_code < 500
+    if answer.status_code == 200:
+        kept = visit.folder.record(answer.json()["id"])
+        assert kept.caption == CAPTION
+        assert (visit.folder.picture(kept) is None) == (kept.picture_sha256 is None)
+    else:
+        assert answer.json()["error"]
 
 
 def test_a_caption_is_reported_once(visit: Visit):
