@@ -49,9 +49,9 @@ def serve(
     else:
         found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
     url = f"http://127.0.0.1:{port}"
-    if has_feedback:
-        os.environ.setdefault("CAPTIONGEN_FEEDBACK", str(Layout().feedback.resolve()))
     typer.echo(f"{found} at {url}")
+    if has_feedback:
+        typer.echo(f"  reports of captions are kept in {_take_feedback(Layout())}")
     typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
     command = [sys.executable, "-m", "bentoml", "serve", found, "--host", "127.0.0.1", "--port", str(port)]
     # Without it one client that keeps a connection open keeps the server from ever ending.
@@ -60,6 +60,13 @@ def serve(
         sys.stdout.flush()
         os.execv(sys.executable, command)  # noqa: S606 - signals must reach the server itself
     _serve_and_open(command, url)
+
+
+def _take_feedback(layout: Layout) -> str:
+    """Turns feedback on for the server to come; returns its folder: the environment's, or that of the project."""
+    folder = os.environ.get("CAPTIONGEN_FEEDBACK") or str(layout.feedback.resolve())
+    os.environ["CAPTIONGEN_FEEDBACK"] = folder
+    return folder
 
 
 def _find_bento(tag: str) -> str:

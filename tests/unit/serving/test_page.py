@@ -57,6 +57,16 @@ def test_the_result_is_drawn_beside_the_event_loop(monkeypatch: pytest.MonkeyPat
     assert threads != [threading.main_thread()]
 
 
+def test_only_uploads_can_be_sent_along_with_a_report() -> None:
+    """A report of a picture that the page itself offers asks for no consent: it is nobody's."""
+    blocks = build(explain, dataset="scenes")
+    [choose] = [one.fn for one in blocks.fns.values() if one.fn is not None and one.fn.__name__ == "show_example"]
+    chosen = gradio.SelectData(None, {"index": 0, "value": None})
+    assert "Report this caption" in (example := anyio.run(choose, chosen))
+    assert "consent" not in example
+    assert "consent" in show(blocks, b"picture")
+
+
 def test_refusal_is_shown_in_its_own_words() -> None:
     """A refused picture shows why, where the caption would be."""
     assert "cut off" in show(build(refuse), b"picture")
