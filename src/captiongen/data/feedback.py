@@ -247,7 +247,7 @@ class FeedbackFolder:
 
     def _remove(self, record_ids: Iterable[str]) -> None:
         for record_id in record_ids:
-            self._file(record_id).unlink()
+            self._file(record_id).unlink(missing_ok=True)
         self._clear()  # takes their pictures
         sync_folder(self.root)
 

@@ -58,9 +58,9 @@ def feedback_folder() -> FeedbackFolder | None:
     folder = FeedbackFolder(Path(named))
     try:
         folder.secret()
-    except OSError as error:
+    except (OSError, NotImplementedError, FeedbackBusy) as error:  # the second: a file system without locks
         raise BentoMLException(
-            f"Expected a folder in {FEEDBACK_FOLDER} that this user can write, found {named}: {error.strerror}. "
+            f"Expected a folder in {FEEDBACK_FOLDER} that this user can write and lock, found {named}: {error}. "
             "Let this user write it, name another, or leave the variable out: then no feedback is taken."
         ) from error
     return folder
@@ -104,7 +104,9 @@ class FeedbackDesk:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await anyio.to_thread.run_sync(self._keep, report, given, limiter=self._turn)
         except TimeoutError as error:
-            raise DeadlineExceeded(f"Not kept within {DEADLINE_SECONDS:.0f} s. Try again later.") from error
+            raise DeadlineExceeded(
+                f"Not confirmed within {DEADLINE_SECONDS:.0f} s. Send it again: if it was kept after all, you are told."
+            ) from error
         finally:
             self._num_waiting -= 1
         self._observe(report.reason or "none")

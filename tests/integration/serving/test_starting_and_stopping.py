@@ -114,6 +114,7 @@ def test_a_killed_server_keeps_every_report_that_it_confirmed(
                 for process in (server.process, *workers):
                     process.kill()
             assert all(one.exception() is None for one in clients)
+            assert "captiongen:2" in server.output()
         finally:
             server.kill()
         records = list(kept.records())

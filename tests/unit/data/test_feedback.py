@@ -104,7 +104,7 @@ def test_deleting_takes_the_picture_along(folder: FeedbackFolder):
     with pytest.raises(UsageError):
         folder.delete(record(1).id, record(3).id)
     assert len(list(folder.records())) == 2
-    folder.delete(record(1).id)
+    folder.delete(record(1).id, record(1).id)
     assert names(folder) == {f"{record(2).id}.json", f"{record(2).id}.jpg"}
 
 
