@@ -10,6 +10,7 @@ from captiongen.cli import (
     caption_commands,
     corrections_commands,
     data_commands,
+    feedback_commands,
     judge_commands,
     release_commands,
     score_commands,
@@ -42,6 +43,7 @@ for family in (
     release_commands,
     starter_commands,
     serve_commands,
+    feedback_commands,
     setup_commands,
 ):
     app.add_typer(family.app)

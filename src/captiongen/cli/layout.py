@@ -77,6 +77,11 @@ class Layout:
         return self.root / "reports" / "analysis"
 
     @property
+    def feedback(self) -> Path:
+        """What people reported to `captiongen serve --feedback`, see `captiongen.data.feedback`."""
+        return self.state / "feedback"
+
+    @property
     def state(self) -> Path:
         """This machine's own state, versioned by nobody: checkpoints, feature cache, tracking database."""
         return self.root / ".captiongen"

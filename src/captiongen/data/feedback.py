@@ -6,19 +6,20 @@ that it may leave goes with the next write. Writers of all processes take turns;
 """
 
 import hashlib
+import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from captiongen.errors import DataError, FeedbackFull, UsageError
+from captiongen.errors import DataError, FeedbackBusy, FeedbackFull, UsageError
 from captiongen.files import sync_folder, write_atomically
 
 #: What may be wrong with a caption, in the words of whoever reports it.
@@ -146,15 +147,14 @@ class FeedbackFolder:
 
         Raises:
             FeedbackFull: the folder holds as much as it may.
+            FeedbackBusy: other processes have been writing for `LOCK_SECONDS`.
             OSError: the disk is full or may not be written.
-            filelock.Timeout: other processes have been writing for `LOCK_SECONDS`.
         """
         content = record.model_dump_json(indent=2) + "\n"
         with self._lock():
             if self._file(record.id).exists():
                 return False
-            self._clear()
-            self._need_room(len(content.encode()) + len(picture or b""))
+            self._need_room(_usage(self._clear()), len(content.encode()) + len(picture or b""))
             if picture is not None:
                 write_atomically(self._file(record.id, ".jpg"), picture)
             write_atomically(self._file(record.id), content)
@@ -185,11 +185,7 @@ class FeedbackFolder:
 
     def usage(self) -> Usage:
         """Counts what is there."""
-        files = list(self.root.iterdir()) if self.root.is_dir() else []
-        return Usage(
-            num_records=sum(path.suffix == ".json" for path in files),
-            num_bytes=sum(path.stat().st_size for path in files),
-        )
+        return _usage(self._sizes())
 
     def secret(self) -> bytes:
         """Returns 32 random bytes that all processes with this folder share; made, like the folder, on first use.
@@ -208,30 +204,54 @@ class FeedbackFolder:
         if not self.root.is_dir():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people wrote and sent is not for everybody
             sync_folder(self.root.parent)
-        with FileLock(self.root / _LOCK, timeout=LOCK_SECONDS):
+        lock = FileLock(self.root / _LOCK)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise FeedbackBusy(
+                f"Other processes have been writing into {self.root} for {LOCK_SECONDS:.0f} s. Try again when they are "
+                "done."
+            ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def _file(self, record_id: str, suffix: Literal[".json", ".jpg"] = ".json") -> Path:
         if not _ID.fullmatch(record_id):  # no path, whatever it says
             raise _unknown(record_id, self.root)
         return self.root / f"{record_id}{suffix}"
 
-    def _clear(self) -> None:
-        """Removes pictures without a record, and what killed writers left: with the lock in our hand nobody writes."""
-        names = {path.name for path in self.root.iterdir()}
-        for name in names:
-            is_orphan = name.endswith(".jpg") and name.removesuffix(".jpg") + ".json" not in names
+    def _sizes(self) -> dict[str, int]:
+        """Returns name -> bytes of each file: by `scandir`, since a full folder is counted for each report."""
+        sizes = {}
+        if self.root.is_dir():
+            with os.scandir(self.root) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # what another process was writing has its final name now
+                        sizes[entry.name] = entry.stat().st_size
+        return sizes
+
+    def _clear(self) -> dict[str, int]:
+        """Removes pictures without a record, and what killed writers left; returns the sizes of what stays.
+
+        With the lock in our hand nobody else writes.
+        """
+        sizes = self._sizes()
+        for name in tuple(sizes):
+            is_orphan = name.endswith(".jpg") and name.removesuffix(".jpg") + ".json" not in sizes
             if is_orphan or name.endswith(".part"):
                 (self.root / name).unlink()
+                del sizes[name]
+        return sizes
 
     def _remove(self, record_ids: Iterable[str]) -> None:
         for record_id in record_ids:
-            self._file(record_id).unlink()
+            self._file(record_id).unlink(missing_ok=True)
         self._clear()  # takes their pictures
         sync_folder(self.root)
 
-    def _need_room(self, num_bytes: int) -> None:
-        used = self.usage()
+    def _need_room(self, used: Usage, num_bytes: int) -> None:
         if used.num_records >= self._max_records or used.num_bytes + num_bytes > self._max_bytes:
             raise FeedbackFull(
                 f"Expected at most {self._max_records:,} records and {self._max_bytes / 1024**2:,.0f} MB in "
@@ -239,6 +259,10 @@ class FeedbackFolder:
                 "taken. Export what is needed with `captiongen feedback export`, then make room with `captiongen "
                 "feedback purge`."
             )
+
+
+def _usage(sizes: Mapping[str, int]) -> Usage:
+    return Usage(num_records=sum(name.endswith(".json") for name in sizes), num_bytes=sum(sizes.values()))
 
 
 def _read(path: Path) -> FeedbackRecord | None:
