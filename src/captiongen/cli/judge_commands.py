@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import STARTER, model_folder
 from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ app = typer.Typer(rich_markup_mode="markdown")
 
 _NUM_SHOWN = 20
 _COLUMNS = ("image", "caption")
-_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "errors")
+_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "likeness", "image_score", "errors")
 
 
 @app.command(
@@ -32,37 +34,48 @@ def judge(
     ],
     candidates: Annotated[Path, typer.Option(help="Captions to judge: a .tsv with the columns image and caption.")],
     out: Annotated[Path, typer.Option(help="Where the scores (CSV, one line a candidate) go.")],
-    is_blind: Annotated[
-        bool, typer.Option("--no-image", help="By the references alone; nothing else is looked at today.")
-    ] = False,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The captioner that looks at the pictures: models:/NAME@ALIAS or models:/NAME/VERSION (registry), "
+            "bento:TAG (packaged), `starter` (comes with the repository), or a captioner folder. Judge a captioner's own "
+            "captions by another one: it likes its own."
+        ),
+    ] = STARTER,
+    is_blind: Annotated[bool, typer.Option("--no-image", help="By the references alone; no model is needed.")] = False,
 ) -> None:
-    """Scores captions by what people say of the same picture, and names what is wrong with each.
+    """Scores captions by the picture and by what people say of it, and names what is wrong with each.
 
-    The scores, 0 to 1, order captions of any images; the same caption file gives the same scores. Frequencies of words
-    are taken from all of it, so give the whole of it, not the judged images alone.
+    The scores, 0 to 1, order captions of any images; the same files give the same scores. Frequencies of words, and the
+    pictures that each is compared with, are taken from all of them, so give the whole set, not the judged images alone.
     """
     from captiongen.analysis.facts import FactReader
     from captiongen.analysis.judge import Judge
+    from captiongen.cli.judge_pictures import look
     from captiongen.cli.score_commands import need_inputs, need_place
     from captiongen.data.sources.captions_file import open_captions
     from captiongen.files import write_atomically
+    from captiongen.model.checkpoint import load_captioner
 
-    del is_blind
     need_inputs(captions, images)
     need_place(out)
     rows = read_candidates(candidates)
-    references, names = _references(open_captions(captions, images))
+    source = open_captions(captions, images)
+    references, names = _references(source)
     _check(rows, names)
-    judged = Judge(references, FactReader())
+    seen = {} if is_blind else look(source, _by_image(rows, names), load_captioner(_folder(model)))
+    judged = Judge(references, FactReader(), image_scorer=None if is_blind else lambda *pair: seen[pair])
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_SCORE_COLUMNS)
     for image, caption in rows:
         found = judged.judge(names[image], caption)
         numbers = [f"{number:.6f}" for number in (found.score, found.content, found.gist, found.cider)]
-        writer.writerow([image, caption, *numbers, "; ".join(map(str, found.errors))])
+        optional = ["" if part is None else f"{part:.6f}" for part in (found.likeness, found.image_score)]
+        writer.writerow([image, caption, *numbers, *optional, "; ".join(map(str, found.errors))])
     write_atomically(out, table.getvalue().encode())
-    typer.echo(f"judged {len(rows)} captions of {len({names[image] for image, _ in rows})} images: {out}")
+    by = "the references alone" if is_blind else f"the references and, at the pictures, {model}"
+    typer.echo(f"judged {len(rows)} captions of {len({names[image] for image, _ in rows})} images by {by}: {out}")
 
 
 def read_candidates(path: Path) -> list[tuple[str, str]]:
@@ -90,10 +103,10 @@ def read_candidates(path: Path) -> list[tuple[str, str]]:
             continue
         cells = dict(zip(header, line.split("\t"), strict=False))
         image, caption = (cells.get(column, "").strip() for column in _COLUMNS)
-        if image and caption and len(line.split("\t")) == len(header):
+        if image and len(line.split("\t")) == len(header):  # a caption may be empty: a captioner may say nothing
             rows.append((image, caption))
         else:
-            problems.append(f"line {number}: expected {len(header)} cells, an image and a caption; found {line!r}")
+            problems.append(f"line {number}: expected {len(header)} cells, an image among them; found {line!r}")
     _report(problems, "Mend the lines named above.")
     if not rows:
         raise DataError(f"{path}: expected captions below the first line, found none.")
@@ -112,6 +125,17 @@ def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mappin
                 if names.setdefault(name, item.image_id) != item.image_id:
                     ambiguous.add(name)
     return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
+
+
+def _by_image(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> dict[str, list[str]]:
+    captions: dict[str, list[str]] = {}
+    for image, caption in rows:
+        captions.setdefault(names[image], []).append(caption)
+    return captions
+
+
+def _folder(model: str) -> Path:
+    return model_folder(model, project=Layout().root, model_name="")
 
 
 def _check(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> None:
