@@ -21,6 +21,7 @@ from torch import Tensor
 
 from captiongen.likelihood import CaptionLikelihood, Likelihood
 from captiongen.model.checkpoint import LoadedCaptioner
+from captiongen.model.encoder import ImageEncoder
 from captiongen.model.matcher import CaptionMatcher
 from captiongen.types import ImageArray
 
@@ -37,7 +38,8 @@ class Grounding:
 
     Args:
         loaded: the captioner.
-        background: image id -> (S, S, 3) uint8, prepared as the captioner wants it; an image is not held against itself.
+        background: image id -> (S, S, 3) uint8, prepared as the captioner wants it. No image is held against
+            itself.
         matcher: over the captioner's encoder; None for the captioner alone.
     """
 
@@ -45,7 +47,7 @@ class Grounding:
         self, loaded: LoadedCaptioner, background: Mapping[str, ImageArray], *, matcher: CaptionMatcher | None = None
     ) -> None:
         self._matcher = matcher
-        self._encoder = loaded.captioner.encoder.eval()
+        self._encoder: ImageEncoder = loaded.captioner.encoder.eval()
         self._likelihood = CaptionLikelihood(loaded.captioner.decoder, loaded.tokenizer)
         self._background_ids = list(background)
         self._background = self._encode(np.stack(list(background.values()))) if background else None
@@ -94,7 +96,8 @@ class Grounding:
 
     @torch.inference_mode()
     def _encode(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
-        return self._encoder(torch.from_numpy(pictures).permute(0, 3, 1, 2)).float()
+        features: Tensor = self._encoder(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        return features.float()
 
     def _learn_background(self, captions: set[str]) -> None:
         """Remembers the log-probability of each new caption under each image of the background, (N,)."""

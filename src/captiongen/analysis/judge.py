@@ -183,7 +183,7 @@ class Judge:
         return max(_MIN_HUMAN_CIDER, sum(scores) / len(scores))
 
     def _terms(self, caption: str) -> Sequence[_Term]:
-        words = self._reader.read(caption).words
+        words = self._reader.words(caption)
         # In the caption's order, not a set's: sums then have the same last bit in every process.
         terms = ((word.lemma, _part_of_speech(word.tag)) for word in words if is_content(word.word, word.tag))
         return list(dict.fromkeys(terms))

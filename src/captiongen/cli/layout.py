@@ -63,7 +63,7 @@ class Layout:
 
     @property
     def matcher(self) -> Path:
-        """The matcher of pictures and captions that `judge` uses: matcher.safetensors, tokenizer.json, manifest.json."""
+        """What `judge` compares pictures and captions with: matcher.safetensors, tokenizer.json, manifest.json."""
         return self.root / "models" / "matcher"
 
     @property

@@ -10,6 +10,7 @@ from captiongen.cli.layout import Layout
 from captiongen.cli.model_uri import STARTER, model_folder
 from captiongen.errors import UsageError
 from captiongen.params import MatcherParams
+from captiongen.types import Split
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -21,9 +22,14 @@ app = typer.Typer(rich_markup_mode="markdown")
 )
 def make_matcher(
     model: Annotated[
-        str, typer.Option(help="The captioner through whose encoder it looks: a registry URI, bento:TAG, `starter`, or a folder.")
+        str,
+        typer.Option(
+            help="The captioner through whose encoder it looks: a registry URI, bento:TAG, `starter`, or a folder."
+        ),
     ] = STARTER,
-    out: Annotated[Path | None, typer.Option(help="Where it goes; models/matcher by default, where `judge` looks.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where it goes; models/matcher by default, where `judge` looks.")
+    ] = None,
 ) -> None:
     """Teaches a matcher which captions tell of which pictures: a second pair of eyes for `judge`.
 
@@ -48,10 +54,9 @@ def make_matcher(
             "data prepared for it with `captiongen use` and `dvc repro preprocess`."
         )
     cpu = torch.device("cpu")
-    pooled = {
-        split: pool(load_features(data, split, encoder, layout.state / "cache", device=cpu)) for split in ("train", "dev")
-    }
-    captions = {split: list(data.references(split).values()) for split in pooled}
+    splits: tuple[Split, ...] = ("train", "dev")
+    pooled = {split: pool(load_features(data, split, encoder, layout.state / "cache", device=cpu)) for split in splits}
+    captions = {split: list(data.references(split).values()) for split in splits}
     matcher = train_matcher(MatcherParams(), pooled["train"], captions["train"], loaded.tokenizer)
     facts = {
         "encoder_sha256": encoder.sha256(),
@@ -61,6 +66,7 @@ def make_matcher(
         "code_version": captiongen.__version__,
     }
     manifest = save_matcher(folder, matcher, facts)
+    num_images = len(captions["dev"])
     typer.echo(
-        f"{folder}: {manifest.dev_recall:.0%} of dev captions have their image among the 10 nearest of {len(pooled['dev'])}"
+        f"{folder}: {manifest.dev_recall:.0%} of dev captions have their image among the 10 nearest of {num_images}"
     )

@@ -1,10 +1,10 @@
 """A matcher: pictures and captions as points of one space, near each other where the caption tells of the picture.
 
-Two towers over what a captioner has: an image is the mean of its encoder's features, projected; a caption is the mean of
-its words' vectors, each weighing what it has been found to tell. Word order is left to others. As a folder it is
+Two towers over what a captioner has: an image is the mean of its encoder's features, projected; a caption is the mean
+of its words' vectors, each weighing what it has been found to tell. Word order is left to others. As a folder it is
 matcher.safetensors + tokenizer.json + manifest.json, and belongs to one encoder.
 
-Shapes: B images, C channels, G side of the feature grid, K captions, T tokens, D width of the common space, V vocabulary.
+Shapes: B images, C channels, G side of the feature grid, K captions, T tokens, D width of the common space.
 """
 
 from collections.abc import Mapping, Sequence

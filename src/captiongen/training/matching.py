@@ -67,7 +67,7 @@ def train_matcher(
             if not loss.isfinite():
                 raise TrainingError(f"The matcher's loss is {float(loss)}. Lower learning_rate.")
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(matcher.parameters(), _MAX_NORM)
             optimizer.step()
             schedule.step()
