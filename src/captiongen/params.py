@@ -376,6 +376,18 @@ class AnalyseParams(_Section):
     num_shown: Count = 1000  # worst captions on the page
 
 
+class AuditParams(_Section):
+    """The search for wrong captions in the data."""
+
+    splits: tuple[Literal["train", "dev", "test"], ...] = ("train",)  # corrections are proposed for train alone
+    min_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5  # of being wrong, from which a caption is listed
+    min_words: Count = 3  # a caption of fewer is as good as empty
+    min_surprise: Positive = 3.5  # robust deviations below the usual likelihood, from which a caption is unlikely
+    num_background_images: Count = 4  # that each caption is tried on beside its own; more steady and slow the result
+    num_shown: Count = 100  # on the page
+    seed: Seed = 0  # of the background, and of the errors planted to compare with
+
+
 def _require_bento_name(name: str) -> str:
     """BentoML would refuse another one too late: after the model was promoted under it."""
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", name) is None:
@@ -402,6 +414,7 @@ class Params(_Section):
     train: TrainParams
     evaluate: EvaluateParams = EvaluateParams()
     analyse: AnalyseParams = AnalyseParams()
+    audit: AuditParams = AuditParams()
     release: ReleaseParams = ReleaseParams()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import grimp
 import pytest
 import yaml
 
-STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse"]
+STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse", "audit"]
 #: They make torchvision importable and hold the version: neither changes what a stage computes.
 WITHOUT_EFFECT = {"captiongen", "captiongen._torchvision"}
 

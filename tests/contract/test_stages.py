@@ -11,7 +11,7 @@ import yaml
 from captiongen.cli.app import app
 from captiongen.params import Params
 
-STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse"]
+STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse", "audit"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def graph(project: Path) -> dict:
 
 
 def test_dvc_lists_the_stages_in_order_and_each_calls_its_own_command(graph):
-    """`dvc.yaml` holds exactly the six stages, and the `cmd` of each is `captiongen <stage>`."""
+    """`dvc.yaml` holds exactly these stages, and the `cmd` of each is `captiongen <stage>`."""
     assert list(graph) == STAGES
     assert {name: stage["cmd"] for name, stage in graph.items()} == {name: f"captiongen {name}" for name in STAGES}
 

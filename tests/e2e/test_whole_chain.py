@@ -20,7 +20,7 @@ from dvc.repo import Repo
 
 from tests.e2e.conftest import NUM_IMAGES, Project
 
-STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse"]
+STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse", "audit"]
 _RUNNING = re.compile(r"^Running stage '(\w+)'", flags=re.MULTILINE)
 
 
@@ -92,7 +92,7 @@ def test_an_edited_module_makes_the_stages_that_import_it_stale(reproduced: Proj
     original = module.read_bytes()
     module.write_bytes(original + b"\n# edited\n")
     try:
-        assert _stale(reproduced) == ["train", "evaluate", "analyse"]
+        assert _stale(reproduced) == ["train", "evaluate", "analyse", "audit"]
     finally:
         module.write_bytes(original)
 

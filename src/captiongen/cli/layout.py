@@ -87,6 +87,11 @@ class Layout:
         return self.state / "feedback"
 
     @property
+    def audit(self) -> Path:
+        """What `audit` writes, beside its proposals: label_errors.parquet, index.html, audit.json."""
+        return self.root / "reports" / "audit"
+
+    @property
     def state(self) -> Path:
         """This machine's own state, versioned by nobody: checkpoints, feature cache, tracking database."""
         return self.root / ".captiongen"

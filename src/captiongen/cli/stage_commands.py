@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -226,6 +227,38 @@ def analyse(
         with run_of_model(layout) as tracker:
             log_analysis(tracker, result, layout.processed, params.evaluate.split)
     _tell_worst(result)
+
+
+@app.command(rich_help_panel=_PANEL)
+def audit() -> None:
+    """Finds wrong captions in the data (reports/audit/index.html), and proposes corrections of the train split.
+
+    Example: `captiongen audit`, or through DVC, which keeps the result: `dvc repro audit`.
+    """
+    from captiongen.stages.audit import audit as run
+
+    layout = Layout()
+    params = load_params(layout.params)
+    with _measured("audit"):
+        result = run(
+            params.audit,
+            model_folder=layout.model,
+            data_folder=layout.processed,
+            interim_folder=layout.interim,
+            validation_report=layout.validation / "validation.json",
+            state_folder=layout.state,
+            out_folder=layout.audit,
+            proposals=layout.corrections.proposals("audit"),
+        )
+        with run_of_model(layout) as tracker:
+            tracker.log_file(layout.audit, folder="audit")
+    for split, found in result.audits.items():
+        counts = Counter(one.kind.value for one in found.suspects)
+        if counts:
+            _say(f"{split}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common()))
+    for line in result.pictures:
+        _say(line)
+    _say(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")
 
 
 def _split(name: str | None) -> Split:

@@ -1,0 +1,148 @@
+"""What speaks for and against a caption: how a captioner takes it, and what the image's other captions say.
+
+A captioner knows more than how likely a caption is. The same caption under other images tells language from sight: what
+its own image adds is grounding (pointwise mutual information, Church and Hanks 1990), what is left is how well it reads
+whatever there is to see. And people who saw the same picture chose much the same words.
+
+Shapes: K images of the background, C channels, G side of the feature grid.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+from tqdm import tqdm
+
+from captiongen.likelihood import CaptionLikelihood, Likelihood
+from captiongen.text.normalise import metric_tokens
+from captiongen.text.tokenizer import CaptionTokenizer
+
+_IMAGES_PER_PASS, _CAPTIONS_PER_PASS = 32, 96
+
+FloatArray = npt.NDArray[np.float64]
+#: A caption that stands, or might stand, among those of an image: the image's position, its own place there, its text.
+Candidate = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEvidence:
+    """What is known of one caption of one image; log-probabilities are natural.
+
+    Attributes:
+        likelihood: mean log-probability of its words, given its image.
+        fluency: the same given other images: how well it reads.
+        hardest_word: log-probability of the least likely word, given its image.
+        grounding: how much likelier its image makes it than others do, in nats per word.
+        lead: grounding over the median of the image's other captions.
+        ending: log-probability that it ends where it ends, given its image.
+        agreement: cosine, 0..1, of its words with those of the image's other captions.
+        num_words: its length in tokens.
+    """
+
+    likelihood: float
+    fluency: float
+    hardest_word: float
+    grounding: float
+    lead: float
+    ending: float
+    agreement: float
+    num_words: int
+
+
+class EvidenceReader:
+    """Reads captions with one captioner.
+
+    Args:
+        likelihood: asks the captioner.
+        background: (K, C, G, G) features of a few images that every caption is tried on.
+        captions: of each image, by its position.
+    """
+
+    def __init__(self, likelihood: CaptionLikelihood, background: Tensor, captions: Sequence[Sequence[str]]) -> None:
+        self._likelihood, self._background, self._captions = likelihood, background, captions
+        self._grounding: dict[int, dict[int, float]] = defaultdict(dict)  # of captions as they are: image -> place ->
+        self._vectorizer = TfidfVectorizer(analyzer=metric_tokens, sublinear_tf=True)
+        self._vectorizer.fit(text for texts in captions for text in texts)
+
+    def read(self, features: npt.NDArray[np.generic], candidates: Sequence[Candidate]) -> list[CaptionEvidence]:
+        """Returns the evidence on each candidate, held against the captions at the image's other places.
+
+        Args:
+            features: (images, C, G, G) of the captioner's encoder, by position.
+            candidates: in the order of their images; these images' own captions are among them, or were read before.
+        """
+        own = list(self._given_their_images(features, candidates))
+        words = [one.log_probabilities[: _num_words(one)] for one in own]
+        lengths = np.array([max(1, len(one)) for one in words])
+        likelihood = np.array([one.sum() for one in words]) / lengths
+        fluency = self._given_the_background([text for _, _, text in candidates]) / lengths
+        grounding = likelihood - fluency
+        usual, agreement = self._usual_grounding(candidates, grounding), self._agreement(candidates)
+        return [
+            CaptionEvidence(
+                likelihood=float(likelihood[row]),
+                fluency=float(fluency[row]),
+                hardest_word=float(min(words[row], default=0.0)),
+                grounding=float(grounding[row]),
+                lead=float(grounding[row] - usual[row]),
+                ending=float(one.log_probabilities[len(words[row]) :].sum()),
+                agreement=float(agreement[row]),
+                num_words=len(words[row]),
+            )
+            for row, one in enumerate(own)
+        ]
+
+    def _given_their_images(
+        self, features: npt.NDArray[np.generic], candidates: Sequence[Candidate]
+    ) -> Iterator[Likelihood]:
+        by_image = [(image, [text for _, _, text in group]) for image, group in groupby(candidates, itemgetter(0))]
+        starts = range(0, len(by_image), _IMAGES_PER_PASS)
+        for start in tqdm(starts, desc="captions under their images", unit="batch", disable=None):
+            images, texts = zip(*by_image[start : start + _IMAGES_PER_PASS], strict=True)
+            maps = torch.from_numpy(np.ascontiguousarray(features[list(images)]))
+            for of_one in self._likelihood(maps, texts):
+                yield from of_one
+
+    def _given_the_background(self, texts: Sequence[str]) -> FloatArray:
+        """The log-probability of each caption's words, a mean over the images of the background."""
+        found = np.empty(len(texts))
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # alike in length: little padding
+        starts = range(0, len(order), _CAPTIONS_PER_PASS)
+        for start in tqdm(starts, desc="captions under other images", unit="batch", disable=None):
+            rows = order[start : start + _CAPTIONS_PER_PASS]
+            of_images = self._likelihood(self._background, [[texts[row] for row in rows]] * len(self._background))
+            for row, of_one in zip(rows, zip(*of_images, strict=True), strict=True):
+                found[row] = np.mean([one.log_probabilities[: _num_words(one)].sum() for one in of_one])
+        return found
+
+    def _usual_grounding(self, candidates: Sequence[Candidate], grounding: FloatArray) -> FloatArray:
+        """The median grounding of the image's other captions, or the candidate's own where none is known."""
+        for (image, place, text), value in zip(candidates, grounding, strict=True):
+            if text == self._captions[image][place]:
+                self._grounding[image][place] = float(value)
+        siblings = (
+            [value for other, value in self._grounding[image].items() if other != place]
+            for image, place, _ in candidates
+        )
+        return np.array([np.median(theirs or own) for theirs, own in zip(siblings, grounding, strict=True)])
+
+    def _agreement(self, candidates: Sequence[Candidate]) -> FloatArray:
+        """The cosine of each candidate with the image's other captions, taken as one text."""
+        others = [
+            " ".join(text for other, text in enumerate(self._captions[image]) if other != place)
+            for image, place, _ in candidates
+        ]
+        own, theirs = (self._vectorizer.transform(texts) for texts in ((text for _, _, text in candidates), others))
+        return np.asarray(own.multiply(theirs).sum(axis=1)).ravel()
+
+
+def _num_words(one: Likelihood) -> int:
+    """Its tokens but the one that ends it, which a caption that was cut does not have."""
+    return len(one.tokens) - (one.tokens[-1:] == (CaptionTokenizer.eos_id,))
