@@ -82,8 +82,9 @@ clean: ## remove what runs and tools wrote; DVC's cache brings it back at once
 	@echo "kept: .venv, data/raw, DVC's cache, runs and registry (.captiongen), Bentos (.bentoml)"
 
 clean-all: clean ## also the environment, the caches, the runs, the registry and the Bentos
-	@rm -rf .venv .captiongen .bentoml .dvc/cache .dvc/tmp
-	@echo "now removed as well, but for data/raw"
+	@rm -rf .venv .bentoml .dvc/cache .dvc/tmp
+	@if [ -d .captiongen ]; then find .captiongen -mindepth 1 -maxdepth 1 ! -name feedback -exec rm -rf {} +; fi
+	@echo "now removed as well, but for data/raw and what people reported (.captiongen/feedback)"
 
 # CUDA's packages come with the ordinary torch and are absent with the CPU build, so they are nobody's pins.
 pins: venv ## write requirements.txt anew from pyproject.toml, keeping the pins that still fit

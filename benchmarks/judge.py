@@ -1,6 +1,6 @@
 """How well scores order captions of an image by how right they are, without asking people.
 
-    python benchmarks/judge.py --data data/processed
+    python benchmarks/judge.py --data data/processed --split test --model models/starter --matcher models/matcher
 
 Each image of the split gets captions of falling worth: one of its own people's, the same with one planted error, and
 people's captions of three other images, near, middling and far by the cosine of what all five say of both. The own
@@ -11,30 +11,42 @@ caption and all references it was written with are kept apart: it is scored by t
     own       share of pairs, own against near, in which the own caption scores higher (a tie counts half)
     planted   the same, own against planted
     near      the same, near against far
+
+Rows: metrics that captions are usually ranked by; `words`, the judge by what it reads in the references; `references`,
+the same with the matcher's likeness; each of them with a look at the picture (`+`); and what the looks alone are worth.
+Differences are paired: the same images are drawn for both (bootstrap over images).
 """
 
 import argparse
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import kendalltau
 from sklearn.feature_extraction.text import TfidfVectorizer
+from tqdm import tqdm
 
 from captiongen.analysis.facts import FactReader
-from captiongen.analysis.judge import Judge
+from captiongen.analysis.grounding import NUM_BACKGROUND, Grounding
+from captiongen.analysis.judge import ImageScorer, Judge
 from captiongen.analysis.planting import Planter
-from captiongen.data.shards import open_processed
+from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
 from captiongen.metrics.bleu import BleuReferences, bleu_from_statistics, bleu_statistics
 from captiongen.metrics.cider import CiderScorer, DocumentFrequencies
 from captiongen.metrics.rouge import rouge_l
+from captiongen.model.checkpoint import load_captioner
+from captiongen.model.matcher import CaptionMatcher, load_matcher
 from captiongen.text.normalise import metric_tokens
+from captiongen.types import ImageArray, Split
 
 #: A caption to be scored: image, caption, the references it may be held against, its worth.
 Candidate = tuple[str, str, Sequence[str], int]
 Score = Callable[[str, str, Sequence[str]], float]
+
+_NUM_RESAMPLES = 300
 
 
 def candidates(
@@ -87,7 +99,51 @@ def baselines(references: dict[str, tuple[str, ...]]) -> dict[str, Score]:
     return {"BLEU-4": bleu_4, "ROUGE-L": rouge, "METEOR-like": unigram_f, "CIDEr-D": cider_d}
 
 
-def preferred(scores: dict[tuple[str, int], float], better: int, worse: int) -> float:
+def pictures_of(data: ProcessedData, split: Split) -> dict[str, ImageArray]:
+    """Returns the prepared pictures of a split by image id."""
+    return {row.image_id: decode_row_image(row) for row in data.rows(split)}
+
+
+def by_picture(graded: Sequence[Candidate], pictures: dict[str, ImageArray], grounding: Grounding) -> Score:
+    """Returns what a captioner, or a captioner and a matcher, say at the pictures, all asked at once."""
+    captions: dict[str, list[str]] = {}
+    for image_id, caption, *_ in graded:
+        captions.setdefault(image_id, []).append(caption)
+    found: dict[tuple[str, str], float] = {}
+    for image_id in tqdm(captions, desc="pictures", unit="image", disable=None):
+        found |= grounding.score({image_id: pictures[image_id]}, captions)
+    return lambda image_id, caption, _: found[image_id, caption]
+
+
+def judges(
+    references: dict[str, tuple[str, ...]],
+    reader: FactReader,
+    matcher: CaptionMatcher | None,
+    looks: dict[str, Score],
+) -> dict[str, Score]:
+    """Returns the judge by words, by all that references tell, and with each look at the picture."""
+
+    def scored(judge: Judge) -> Score:
+        def score(image_id: str, caption: str, texts: Sequence[str]) -> float:
+            (left_out,) = set(references[image_id]) - set(texts) or {None}
+            return judge.judge(image_id, caption, without=left_out).score
+
+        return score
+
+    def looking(look: Score) -> ImageScorer:
+        return lambda image_id, caption: look(image_id, caption, ())
+
+    made = {"words": scored(Judge(references, reader))}
+    embedder = None
+    if matcher is not None:
+        embedder = matcher.embed
+        made["references"] = scored(Judge(references, reader, embedder=embedder))
+    for name, look in looks.items():
+        made[f"+ {name}"] = scored(Judge(references, reader, embedder=embedder, image_scorer=looking(look)))
+    return made
+
+
+def preferred(scores: Mapping[tuple[str, int], float], better: int, worse: int) -> float:
     """Share of images whose better caption has the higher score."""
     pairs = [
         (score, scores[image_id, worse])
@@ -97,6 +153,51 @@ def preferred(scores: dict[tuple[str, int], float], better: int, worse: int) -> 
     return sum((a > b) + 0.5 * (a == b) for a, b in pairs) / max(1, len(pairs))
 
 
+def resampled(graded: Sequence[Candidate], *, seed: int) -> list[npt.NDArray[np.intp]]:
+    """Returns positions of captions, those of as many images as there are, drawn with replacement."""
+    of_image: dict[str, list[int]] = {}
+    for position, (image_id, *_) in enumerate(graded):
+        of_image.setdefault(image_id, []).append(position)
+    images, rng = list(of_image.values()), np.random.default_rng(seed)
+    draws = (rng.integers(len(images), size=len(images)) for _ in range(_NUM_RESAMPLES))
+    return [np.concatenate([images[i] for i in drawn]) for drawn in draws]
+
+
+def tau(values: npt.NDArray[np.float64], worths: npt.NDArray[np.int64]) -> float:
+    """Kendall's tau-c, times 100."""
+    return 100 * float(kendalltau(values, worths, variant="c").statistic)
+
+
+def report(graded: Sequence[Candidate], scores: dict[str, Score], *, seed: int) -> None:
+    """Prints one line a score; differences are to the line `words` above it, paired by image."""
+    worths, draws = np.array([worth for *_, worth in graded]), resampled(graded, seed=seed)
+    print(
+        f"{'score':<15} {'tau-c':>6} {'95 %':>14} {'more than words':>20} {'own':>6} {'planted':>8} {'near':>6} {'ms':>6}"
+    )
+    by_words: list[float] = []
+    for name, score in scores.items():
+        started = time.process_time()
+        values = np.array([score(image_id, caption, texts) for image_id, caption, texts, _ in graded])
+        seconds = time.process_time() - started
+        drawn = [tau(values[draw], worths[draw]) for draw in draws]
+        by_words = drawn if name == "words" else by_words
+        more = "" if name == "words" or not by_words else _interval(np.array(drawn) - by_words, sign="+")
+        by_worth = {(image_id, worth): value for (image_id, _, _, worth), value in zip(graded, values, strict=True)}
+        shares = [preferred(by_worth, *pair) for pair in ((4, 2), (4, 3), (2, 0))]
+        print(
+            f"{name:<15} {tau(values, worths):>6.1f} {_interval(np.array(drawn)):>14} {more:>20} "
+            + " ".join(f"{share:>6.1%}" for share in shares)
+            + f" {1000 * seconds / len(graded):>7.2f}"
+        )
+    print(f"{len(graded)} captions of {len({image_id for image_id, *_ in graded})} images")
+
+
+def _interval(drawn: npt.NDArray[np.float64], *, sign: str = "") -> str:
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    mean = f"{drawn.mean():{sign}.1f} " if sign else ""
+    return f"{mean}[{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
 def main() -> None:
     """Scores the graded captions with every score, and prints one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,40 +205,24 @@ def main() -> None:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--num-images", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", type=Path, help="captioner folder that looks at the pictures")
+    parser.add_argument("--matcher", type=Path, help="matcher folder over the captioner's encoder")
     options = parser.parse_args()
-    references = open_processed(options.data).references(options.split)
+    data = open_processed(options.data)
+    references = data.references(options.split)
     reader = FactReader()
     planter = Planter([text for texts in list(references.values())[:300] for text in texts], reader)
     graded = candidates(references, planter, reader, num_images=options.num_images, seed=options.seed)
-    judge = Judge(references, reader)
-    parts = {name: {} for name in ("content", "gist")}
-
-    def judged(image_id: str, caption: str, texts: Sequence[str]) -> float:
-        (left_out,) = set(references[image_id]) - set(texts) or {None}
-        found = judge.judge(image_id, caption, without=left_out)
-        parts["content"][image_id, caption], parts["gist"][image_id, caption] = found.content, found.gist
-        return found.score
-
-    scores: dict[str, Score] = baselines(references) | {
-        "judge": judged,
-        "its content": lambda image_id, caption, _: parts["content"][image_id, caption],
-        "its gist": lambda image_id, caption, _: parts["gist"][image_id, caption],
-    }
-    print(f"{'score':<12} {'tau-c':>6} {'own':>6} {'planted':>8} {'near':>6} {'ms':>6}")
-    worths = [worth for *_, worth in graded]
-    for name, score in scores.items():
-        started = time.process_time()
-        values = [score(image_id, caption, texts) for image_id, caption, texts, _ in graded]
-        seconds = time.process_time() - started
-        tau = kendalltau(values, worths, variant="c").statistic
-        by_worth = {(image_id, worth): value for (image_id, _, _, worth), value in zip(graded, values, strict=True)}
-        shares = [preferred(by_worth, *pair) for pair in ((4, 2), (4, 3), (2, 0))]
-        print(
-            f"{name:<12} {100 * tau:>6.1f} "
-            + " ".join(f"{share:>6.1%}" for share in shares)
-            + f" {1000 * seconds / len(graded):>7.2f}"
-        )
-    print(f"{len(graded)} captions of {options.num_images} images")
+    matcher = load_matcher(options.matcher)[0] if options.matcher else None
+    looks: dict[str, Score] = {}
+    if options.model:
+        loaded, pictures = load_captioner(options.model), pictures_of(data, options.split)
+        background = dict(list(pictures.items())[:NUM_BACKGROUND])
+        looks["likelihood"] = by_picture(graded, pictures, Grounding(loaded, background))
+        if matcher is not None:
+            looks["picture"] = by_picture(graded, pictures, Grounding(loaded, background, matcher=matcher))
+    scores = baselines(references) | judges(references, reader, matcher, looks) | looks
+    report(graded, scores, seed=options.seed)
 
 
 if __name__ == "__main__":

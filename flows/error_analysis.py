@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from captiongen.analysis.tables import change_rows, cost_rows, slice_rows, worst_rows
+from captiongen.adapters.prefect_artifacts import publish_analysis
 from captiongen.cli.analysis_steps import ModelAnalysis, analyse_model
 from captiongen.cli.app import run
 from captiongen.cli.environment import prepare_prefect
@@ -23,7 +23,7 @@ from captiongen.params import load_params
 prepare_prefect(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
 
 from prefect import flow, get_run_logger, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 EvaluatedSplit = Literal["train", "dev", "test"]
@@ -34,27 +34,6 @@ def analyse(project: Path, model: str, split: EvaluatedSplit, against: str | Non
     """Captions, scores and finds what is wrong; keeps page, files and the worst pictures with the model's run."""
     layout = Layout(project)
     return analyse_model(layout, load_params(layout.params), uri=model, split=split, against=against)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def publish(found: ModelAnalysis, title: str, num_worst: int) -> None:
-    """Makes artifacts of what was found."""
-    findings = found.result.findings
-    for key, rows, description in (
-        ("worst-captions", worst_rows(findings, num_worst), "Worst captions"),
-        ("error-costs", cost_rows(findings), "What each type of error costs, in CIDEr-D"),
-        ("slices", slice_rows(findings), "Where it fails: slices, the worst first"),
-        ("regressions", change_rows(findings), "What became of each slice, the most lost first"),
-    ):
-        if rows:
-            create_table_artifact(rows, key=key, description=f"{description} of {title}")
-    create_markdown_artifact(
-        f"# {title}\n\n```\n{format_report(found.report)}\n```\n\n"
-        f"The page with pictures, the table of all {len(findings.captions)} captions, and tasks for Label Studio: "
-        f"MLflow run `{found.run_id}`, artifacts `analysis`.",
-        key="error-analysis",
-        description="Metrics, and where the whole analysis lies",
-    )
 
 
 @flow(name="error-analysis", persist_result=False)
@@ -75,7 +54,15 @@ def error_analysis(
     params = load_params(Layout(project).params)
     uri = model or f"models:/{params.release.model_name}@champion"
     found = analyse(project, uri, split, against)
-    publish(found, f"{uri} on the {split} split", params.analyse.num_worst)
+    title = f"{uri} on the {split} split"
+    publish_analysis(found.result.page.parent, title, num_worst=params.analyse.num_worst)
+    create_markdown_artifact(
+        f"# {title}\n\n```\n{format_report(found.report)}\n```\n\n"
+        f"The page with pictures, the table of all {len(found.result.findings.captions)} captions, and tasks for Label "
+        f"Studio: MLflow run `{found.run_id}`, artifacts `analysis/{split}`.",
+        key="error-analysis",
+        description="Metrics, and where the whole analysis lies",
+    )
     get_run_logger().info(f"analysis kept on MLflow run {found.run_id}; page: {found.result.page}")
     return found.run_id
 

@@ -14,8 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from captiongen.adapters.dvc_pipeline import DvcPipeline, StageRun
+from captiongen.adapters.prefect_artifacts import publish_analysis
 from captiongen.cli.app import run
 from captiongen.cli.environment import prepare_prefect
+from captiongen.cli.layout import Layout
+from captiongen.params import load_params
 
 prepare_prefect(Path(__file__).resolve().parents[1])  # Prefect reads its settings when it is imported
 
@@ -50,6 +53,15 @@ def check_complete(project: Path) -> None:
     DvcPipeline(project).check_complete()
 
 
+@task(task_run_name="publish the analysis", cache_policy=NO_CACHE, persist_result=False)
+def publish(project: Path) -> None:
+    """Shows the worst captions, what errors cost and where they are, as artifacts of this run."""
+    layout = Layout(project)
+    params = load_params(layout.params)
+    title = f"the new model on the {params.evaluate.split} split"
+    publish_analysis(layout.analysis, title, num_worst=params.analyse.num_worst)
+
+
 @flow(name="pipeline", persist_result=False)
 def pipeline(project: Path = Path(), stage_hours: float = 24.0) -> list[StageRun]:
     """Runs the data pipeline.
@@ -67,6 +79,8 @@ def pipeline(project: Path = Path(), stage_hours: float = 24.0) -> list[StageRun
             for name in stages.stages():
                 done.append(bounded(project, name))  # noqa: PERF401 - the table shows them when one fails
             check_complete(project)
+        if any(stage.name == "analyse" and stage.outcome == "ran" for stage in done):
+            publish(project)
     finally:
         create_markdown_artifact(_table(done), key="pipeline-stages", description="Stages that ran or were cached")
     return done

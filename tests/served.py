@@ -13,9 +13,19 @@ import requests
 
 
 class ServedProcess:
-    """`bentoml serve TARGET`, started at once; `url` answers after `wait_until_ready`."""
+    """`bentoml serve TARGET`, started at once; `url` answers after `wait_until_ready`.
 
-    def __init__(self, target: str, *, cwd: Path, bentoml_home: Path, log: Path) -> None:
+    Args:
+        target: tag of a Bento, or `.`.
+        cwd: where it runs.
+        bentoml_home: with the stores.
+        log: takes its output.
+        environment: variables beside this process's own.
+    """
+
+    def __init__(
+        self, target: str, *, cwd: Path, bentoml_home: Path, log: Path, environment: dict[str, str] | None = None
+    ) -> None:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
@@ -25,7 +35,12 @@ class ServedProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)],
                 cwd=cwd,
-                env={**os.environ, "BENTOML_HOME": str(bentoml_home), "BENTOML_DO_NOT_TRACK": "True"},
+                env={
+                    **os.environ,
+                    "BENTOML_HOME": str(bentoml_home),
+                    "BENTOML_DO_NOT_TRACK": "True",
+                    **(environment or {}),
+                },
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )

@@ -20,6 +20,8 @@ Every message says what was expected, what was found, and what to do next. ::
     |-- TrainingError          training cannot go on (diverged, another trainer is running)        exit 6
     |-- ServiceError           a tool beside us failed: DVC, MLflow, Prefect, BentoML              exit 7
     |-- StorageError           the disk is full, read-only, or not for this user                   exit 8
+    |   |-- FeedbackFull       the feedback folder holds as much as it may
+    |   '-- FeedbackBusy       other processes have been writing into it for too long
     '-- Abandoned              nobody waits for these captions any more                            never leaves a server
 """
 
@@ -123,6 +125,14 @@ class StorageError(CaptionGenError):
     """The disk is full, read-only, or not for this user; what stood there before is intact."""
 
     exit_code = 8
+
+
+class FeedbackFull(StorageError):  # noqa: N818 - reads as what happened
+    """The feedback folder holds as much as it may; what it holds is intact."""
+
+
+class FeedbackBusy(StorageError):  # noqa: N818 - reads as what happened
+    """Other processes have been writing into the feedback folder for too long."""
 
 
 class Abandoned(CaptionGenError):  # noqa: N818 - reads as what happened

@@ -72,7 +72,10 @@ def clear_leftovers(path: Path) -> None:
     Where `path` is missing because its writer was killed while it exchanged folders, the old one is put back.
     """
     name = re.compile(rf"\.{re.escape(path.name)}\.[^.]+\.(part|old)")
-    leftovers = [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)] if path.parent.is_dir() else []
+    leftovers = []
+    if path.parent.is_dir():
+        with os.scandir(path.parent) as entries:  # not `iterdir`, which costs ten times as much where files are many
+            leftovers = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
     for leftover in leftovers:
         with suppress(FileNotFoundError, PermissionError), _opened(leftover) as descriptor:
             if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):

@@ -347,6 +347,19 @@ class TrainParams(_Section):
         return self
 
 
+class MatcherParams(_Section):
+    """How a matcher of pictures and captions learns (`captiongen make-matcher`)."""
+
+    width: Count = 256  # dimensions of the common space
+    num_epochs: Count = 30  # each image once an epoch, with one of its captions
+    batch_size: Annotated[int, Field(ge=2)] = 500  # each caption is told from those of the others in its batch
+    learning_rate: Positive = 4e-3  # the highest, after a tenth of the steps
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    word_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1  # share of words that are read as unknown ones
+    seed: Seed = 0
+
+
 class EvaluateParams(_Section):
     """Scoring on held-out images."""
 
@@ -388,6 +401,7 @@ class ReleaseParams(_Section):
     model_name: Annotated[str, AfterValidator(_require_bento_name)] = "captiongen"  # the Bento's too, in lower case
     min_cider_over_floor: float = 5.0  # every version must beat the constant caption by this much
     max_cider_loss: Annotated[float, Field(ge=0.0)] = 0.0  # paired 95 % interval must lie above minus this
+    broken_slices: Literal["refuse", "report"] = "refuse"  # a challenger that is worse on some kind of image
     num_resamples: Annotated[int, Field(ge=100)] = 2000
 
 

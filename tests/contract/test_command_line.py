@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer.main
+from commands import all_commands
 
-from captiongen.cli.app import app
-
-COMMANDS = sorted(typer.main.get_command(app).commands)
+COMMANDS = all_commands()
 
 
 def _captiongen(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +27,7 @@ def test_help_comes_fast(tmp_path: Path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_with_an_example(name: str):
     """The help of each command has a sentence and an example that starts with the command itself."""
-    command = typer.main.get_command(app).commands[name]
+    command = COMMANDS[name]
     text = f"{command.help or ''} {command.epilog or ''}"
     assert command.help
     assert f"captiongen {name}" in text
@@ -38,7 +36,7 @@ def test_every_command_explains_itself_with_an_example(name: str):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_explained(name: str):
     """Each option and argument of each command has help text."""
-    parameters = typer.main.get_command(app).commands[name].params
+    parameters = COMMANDS[name].params
     assert [p.name for p in parameters if p.name != "help" and not getattr(p, "help", None)] == []
 
 

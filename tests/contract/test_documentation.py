@@ -8,10 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer.main
 import yaml
-
-from captiongen.cli.app import app
+from commands import all_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Written by runs, not by people: a document may name them, a fresh clone does not have them.
@@ -75,14 +73,15 @@ def test_named_make_targets_exist(name: str):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_named_commands_and_their_options_exist(name: str):
     """Each `captiongen X --option` is a command with that option."""
-    commands = typer.main.get_command(app).commands
+    commands = all_commands()
     for line in _command_lines((ROOT / name).read_text()):
         if not re.match(r"captiongen [a-z]", line):
             continue
         words = shlex.split(line.replace("...", ""))
-        command = commands.get(words[1])
-        assert command is not None, line
-        known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+        named = [name for name in commands if words[1 : 1 + len(name.split())] == name.split()]
+        assert named, line
+        parameters = commands[named[0]].params
+        known = {option for parameter in parameters for option in [*parameter.opts, *parameter.secondary_opts]}
         used = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
         assert used <= known | {"--help"}, line
 

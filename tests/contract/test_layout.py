@@ -16,7 +16,7 @@ def test_every_output_of_the_graph_lies_where_layout_says(project: Path):
         "preprocess": [layout.processed, layout.data_card],
         "train": [layout.model, layout.training],
         "evaluate": [layout.evaluation],
-        "analyse": [layout.analysis],
+        "analyse": [layout.analysis, layout.corrections.proposals("analysis")],
         "audit": [layout.audit, layout.corrections.proposals("audit")],
     }
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]

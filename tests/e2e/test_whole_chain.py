@@ -125,6 +125,27 @@ def released(reproduced: Project) -> Project:
     return reproduced
 
 
+def test_any_model_can_be_analysed_on_any_split_and_compared(released: Project):
+    """The champion against the model of the working tree, which it is: nothing is fixed, nothing broken."""
+    said = released.run(
+        "captiongen",
+        "analyse",
+        "--model",
+        "models:/captiongen@champion",
+        "--split",
+        "dev",
+        "--against",
+        "models/captioner",
+    )
+    (page,) = (released.folder / ".captiongen" / "analysis").glob("*-dev/analysis/index.html")
+    assert "captions by badness" in said
+    found = json.loads((page.parent / "findings.json").read_text())
+    assert found["comparison"]["difference"]["mean"] == 0
+    assert found["comparison"]["fixed"] == found["comparison"]["broken"] == []
+    told = released.run("captiongen", "analyse", "--split", "dev", expected=2)
+    assert "Expected --model" in told
+
+
 @pytest.fixture(scope="module")
 def service(released: Project) -> Iterator[str]:
     """The address of `captiongen serve` on the released Bento."""

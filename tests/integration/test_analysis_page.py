@@ -1,15 +1,18 @@
-"""The page of the worst captions in a real browser: it filters, orders, works by keyboard, and fetches nothing."""
+"""The page of the error analysis in a real browser: it filters, orders, works by keyboard, and fetches nothing."""
 
+import base64
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
-from evaluated import evaluated
+from evaluated import evaluated, hypothesis
 
-from captiongen.params import AnalyseParams
-from captiongen.stages.analyse import analyse
+from captiongen.data.captions_table import write_captions
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -18,8 +21,11 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("analysis")
     done = evaluated(folder)
-    folders = {"evaluation_folder": done.evaluation_folder, "data_folder": done.data_folder}
-    return analyse(AnalyseParams(num_worst=3), split="test", out_folder=folder / "out", **folders).page.as_uri()
+    # Another model that got the first image right and everything else wrong.
+    said = [done.images[0].references[0], *("a man in a hat" for _ in done.images[1:])]
+    rival = [replace(one, hypotheses=(hypothesis(text),)) for one, text in zip(done.images, said, strict=True)]
+    write_captions(folder / "rival.parquet", rival)
+    return done.analyse(folder / "out", rival=folder / "rival.parquet").page.as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -53,34 +59,85 @@ def _visible(page: "playwright.Page") -> list[str]:
 
 
 def test_the_filter_finds_words_of_captions_and_references(page: "playwright.Page"):
-    """The slash key leads to the filter; all words must appear; the count is announced."""
+    """The slash key leads to the filter; all words must appear; the count is announced; Escape clears it."""
     assert len(_visible(page)) == 8
     page.keyboard.press("/")
     page.keyboard.type("green looks box")
-    assert _visible(page) == ["green_box.png"]
+    assert _visible(page) == ["test_green_box.png"]
     assert page.get_by_role("status").inner_text() == "1 caption"
     page.get_by_role("searchbox").fill("nothing says this")
     assert _visible(page) == []
+    page.keyboard.press("Escape")
+    assert len(_visible(page)) == 8
 
 
-def test_order_and_group_can_be_chosen(page: "playwright.Page"):
-    """Best first turns the order round; best only hides the worst."""
+def test_errors_slices_and_changes_can_be_chosen(page: "playwright.Page"):
+    """A type of error, also from the table of costs, whose fault it is, and what another model got wrong."""
+    page.get_by_label("Error", exact=True).select_option(label="truncation")
+    assert _visible(page) == ["test_blue_box.png"]
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="repetition").click()
+    assert set(_visible(page)) == {"test_blue_box.png", "test_red_ball.png", "test_red_box.png"}
+    assert page.get_by_label("Error", exact=True).input_value() == "repetition"
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("Change").select_option(label="broken")
+    assert _visible(page) == ["test_red_ball.png"]
+
+
+def test_order_can_be_chosen(page: "playwright.Page"):
+    """Best first turns the order round."""
     worst_first = _visible(page)
     page.get_by_label("Order").select_option(label="best first")
-    assert _visible(page)[-3:] == worst_first[2::-1]
-    page.get_by_label("Show").select_option(label="best only")
-    assert set(_visible(page)) == set(worst_first[3:])
+    assert _visible(page) == worst_first[::-1]
+
+
+def test_captions_are_walked_through_by_keyboard(page: "playwright.Page"):
+    """The keys j and k go from caption to caption, and the one that has the focus says which it is."""
+    ids = _visible(page)
+    focused = "document.activeElement.querySelector('.head code').textContent"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate(focused) == ids[1]
+    page.keyboard.press("k")
+    assert page.evaluate(focused) == ids[0]
+
+
+def test_what_is_wrong_is_marked_and_said_in_words(page: "playwright.Page"):
+    """The wrong words are underlined, the error names them and what people say; markup in a caption is text."""
+    card = page.locator("#cards > li").filter(has_text="test_blue_box.png")
+    assert card.locator(".word.error").count() >= 3
+    assert "repetition: a box" in card.get_by_role("list", name="Errors").inner_text()
+    red = page.locator("#cards > li").filter(has_text="test_red_ball.png")
+    assert red.locator("b b").count() == 0
+    assert "fault of the" in red.locator(".head").inner_text()
+
+
+def test_a_word_shows_where_the_model_looked(page: "playwright.Page"):
+    """Focus on a word draws its attention over the picture, and leaving it takes it away."""
+    drawn = """one => {
+      const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+      copy.drawImage(one, 0, 0);
+      return copy.getImageData(0, 0, one.width, one.height).data.some(value => value > 0);
+    }"""
+    card = page.locator("#cards > li").filter(has_text="test_green_ball.png")
+    card.locator(".word").first.focus()
+    assert card.locator("canvas").evaluate(drawn)
+    page.keyboard.press("Tab")
+    page.get_by_role("searchbox").focus()
+    assert not card.locator("canvas").evaluate(drawn)
 
 
 def test_pictures_are_shown_and_confidence_has_words(page: "playwright.Page"):
     """Every picture decodes, and the probabilities that shading shows can be read as text from the keyboard."""
     assert page.locator("#cards img").evaluate_all("all => all.every(one => one.alt)")
-    page.locator("#cards img").first.wait_for()
     assert page.locator("#cards img").first.evaluate("one => one.decode().then(() => one.naturalWidth)") == 64
-    summary = page.locator("#cards summary").first
+    summary = page.locator("#cards > li").filter(has_text="test_blue_box.png").locator("summary")
     summary.focus()
     page.keyboard.press("Enter")
-    assert "box 30 %" in page.locator("#cards details").first.inner_text()
+    details = page.locator("#cards > li").filter(has_text="test_blue_box.png").locator("details").inner_text()
+    assert "box 30 %" in details
+    assert "train_blue_box.png" in details
+    assert "a man in a hat" in details
 
 
 def test_nothing_is_cut_off_on_a_telephone(page: "playwright.Page"):
@@ -100,10 +157,22 @@ def test_the_theme_can_be_switched(page: "playwright.Page"):
     assert page.evaluate(colour) == light
 
 
-def test_a_screenshot_can_be_kept(page: "playwright.Page", tmp_path: Path):
-    """The page draws something, in both themes."""
-    shots = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        shots.append(page.screenshot(path=tmp_path / f"{scheme}.png"))
-    assert shots[0] != shots[1]
+def test_a_thousand_captions_open_in_two_seconds(browser: "playwright.Browser", address: str, tmp_path: Path):
+    """Cards are drawn as they come into view, so the page is there at once and the last card can be reached."""
+    text = Path(urlparse(address).path).read_text(encoding="utf-8")
+    head, tail = text.split('<script type="application/json" id="data">', maxsplit=1)
+    cards, tail = tail.split("</script>", maxsplit=1)
+    picture = "data:image/jpeg;base64," + base64.b64encode(b"0" * 9000).decode()  # the size of a real one
+    many = [card | {"rank": rank, "picture": picture} for rank, card in enumerate(json.loads(cards) * 125, start=1)]
+    data = json.dumps(many).replace("<", "\\u003c")
+    big = tmp_path / "big.html"
+    big.write_text(f'{head}<script type="application/json" id="data">{data}</script>{tail}', encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(big.as_uri())
+    assert page.get_by_role("status").inner_text() == "1,000 captions"
+    timing = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    assert timing < 8_000  # the goal is 2 s; a busy machine is given its time
+    assert page.locator("#cards > li").count() < 100
+    page.get_by_label("Order").select_option(label="best first")
+    assert page.locator("#cards > li .head").first.inner_text().split("\n")[0].startswith("badness")
+    page.close()

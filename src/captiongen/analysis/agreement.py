@@ -61,7 +61,7 @@ def scenes(
     """Finds places that nobody else names, where at least half of the references name another one."""
     lexicon = reader.lexicon
     places = Counter(
-        lemma for one in references for lemma in {thing.head.lemma for thing in one.things if thing.is_place}
+        lemma for one in references for lemma in _unique(thing.head.lemma for thing in one.things if thing.is_place)
     )
     share = sum(any(thing.is_place for thing in one.things) for one in references) / len(references)
     known = _lemmas(references)
@@ -80,7 +80,7 @@ def colours(facts: Facts, references: Sequence[Facts], reader: FactReader) -> li
     lexicon, errors = reader.lexicon, []
     for thing in facts.things:
         given = [[colour.lemma for colour in _colours_of(thing, one, lexicon)] for one in references]
-        others = Counter(colour for one in given for colour in set(one))
+        others = Counter(colour for one in given for colour in _unique(one))
         wrong = [
             colour for colour in thing.colours
             if others and not any(lexicon.same_colour(colour.lemma, other) for other in others)
@@ -156,7 +156,7 @@ def relations(facts: Facts, references: Sequence[Facts], reader: FactReader) -> 
     for relation in facts.relations:
         stated = [_names_between(relation, facts, one, lexicon) for one in references]
         opposites = _OPPOSITES.get(relation.name, set())
-        against = Counter(name for names in stated for name in names & opposites)
+        against = Counter(name for names in stated for name in sorted(names & opposites))
         if against and not any(relation.name in names for names in stated):
             words = [Word(relation.name, position) for position in range(relation.start, relation.stop)]
             support = sum(bool(names & opposites) for names in stated) / len(references)
@@ -174,6 +174,11 @@ def _error(
 
 def _most_common(counts: Counter[str]) -> tuple[str, ...]:
     return tuple(word for word, _ in counts.most_common(3))
+
+
+def _unique(words: Iterable[str]) -> list[str]:
+    """Each word once, in the order of the words: a set's order would break ties in another way in each process."""
+    return list(dict.fromkeys(words))
 
 
 def _lemmas(references: Sequence[Facts]) -> frozenset[str]:
@@ -213,7 +218,7 @@ def _omitted(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> dic
     shares: dict[str, float] = {}
     named = Counter(
         lemma for one in references
-        for lemma in {thing.head.lemma for thing in one.things if _is_object(thing, lexicon)}
+        for lemma in _unique(thing.head.lemma for thing in one.things if _is_object(thing, lexicon))
     )  # fmt: skip
     for lemma, _ in named.most_common():
         if lemma in ours or any(_is_kin_lemma(lemma, thing, lexicon) for thing in facts.things):
@@ -287,7 +292,7 @@ def _is_counted(things: Sequence[Thing]) -> bool:
 
 def _agreed_actions(references: Sequence[Facts], lexicon: Lexicon) -> dict[str, float]:
     """Returns verb -> share of the references that state it or the like, the most stated first."""
-    verbs = [{action.verb.lemma for action in one.actions} for one in references]
+    verbs = [_unique(action.verb.lemma for action in one.actions) for one in references]
     named = Counter(verb for one in verbs for verb in one)
     return {
         verb: sum(any(_are_kin_verbs(verb, other, lexicon) for other in one) for one in verbs) / len(references)

@@ -105,13 +105,18 @@ def compare(
         num_wrong=int((is_known & ~is_right & ~was_right).sum()),
         p_value=float(binomtest(int(fixed.sum()), num_changed).pvalue) if num_changed else 1.0,
         difference=paired_bootstrap(challenger, champion, num_resamples=num_resamples, seed=seed),
-        slices=_slice_changes(challenger, champion, members, num_resamples=num_resamples, seed=seed),
+        slices=slice_changes(challenger, champion, members, num_resamples=num_resamples, seed=seed),
     )
 
 
-def _slice_changes(
+def slice_changes(
     challenger: FloatArray, champion: FloatArray, members: Members, *, num_resamples: int, seed: int
 ) -> tuple[SliceChange, ...]:
+    """Compares two models on every slice with enough images; arguments as of `compare`.
+
+    Returns:
+        The slices, the one that lost most first.
+    """
     slices = {name: mask for name, mask in members.items() if mask.sum() >= MIN_IMAGES}
     p_values = _holm(_chances_of_loss(challenger - champion, slices, seed))
     changes = [

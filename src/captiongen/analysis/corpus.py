@@ -73,7 +73,7 @@ class CaptionCorpus:
 
 def content_lemmas(caption: str, reader: FactReader) -> Sequence[str]:
     """Returns the lemmas of a caption's content words, in order."""
-    return [word.lemma for word in reader.read(caption).words if is_content(word.word, word.tag)]
+    return [word.lemma for word in reader.words(caption) if is_content(word.word, word.tag)]
 
 
 def is_content(word: str, tag: str) -> bool:

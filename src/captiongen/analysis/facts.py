@@ -125,10 +125,11 @@ class FactReader:
         self.lexicon = lexicon or Lexicon()
         self._tagger = tagger or english_tagger()
         self.read = lru_cache(maxsize=65_536)(self._read)
+        self.words = lru_cache(maxsize=65_536)(self._words)
 
     def _read(self, caption: str) -> Facts:
         """Returns what a caption states; nothing of an empty one."""
-        words = self._mend(self._tagger(caption))
+        words = self.words(caption)
         letters = _letters(words)
         relations = _relation_words(words)
         things = self._things(words, letters, relations)
@@ -140,6 +141,10 @@ class FactReader:
             if letter == "V"
         )
         return Facts(words, things, actions, _relations(things, free, relations, words))
+
+    def _words(self, caption: str) -> tuple[TaggedWord, ...]:
+        """Returns a caption's words alone, in a third of the time of its facts."""
+        return self._mend(self._tagger(caption))
 
     def _mend(self, words: tuple[TaggedWord, ...]) -> tuple[TaggedWord, ...]:
         """Retags verbs that a tagger of prose takes for nouns: "a dog runs", "cats rest", "a man rock climbing"."""

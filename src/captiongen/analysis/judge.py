@@ -1,7 +1,8 @@
-"""Scores a caption by its references as people would: what it says of what people say, word by word and as a whole.
+"""Scores a caption as people would: by what it says of what people say, and by the picture where one is looked at.
 
-    score = agreement x product of (1 - weight) over the types of its errors, where
-    agreement = 0.45 content + 0.30 gist + 0.25 cider
+    by references = agreement x product of (1 - weight) over the types of its errors
+    agreement = 0.45 content + 0.30 gist + 0.25 cider, and where captions can be embedded, half that and half likeness
+    score = by references, or where the picture is looked at, 0.7 by references + 0.3 by the picture
 
     content   weighted F of content lemmas, matched softly: a word counts 1 where references use it or a synonym, less
               for a kind of it, and a little where it is often said of such pictures (as METEOR matches stems and
@@ -10,9 +11,12 @@
               when no word is shared.
     cider     1 - exp(-CIDEr-D / human): CIDEr-D relative to what one person scores against the others on this image, so
               that an image on which people differ is no worse than another. Word order counts here alone.
+    likeness  cosine of the caption's embedding with the mean of the references', as a matcher embeds them that learned
+              from other pictures which captions tell of the same one (as RefCLIPScore does; Hessel et al., 2021).
     errors    as `captiongen.analysis.taxonomy` names them: contradictions, repetition, a broken end.
 
-All frequencies are of one set of references, as those of CIDEr-D are.
+All frequencies are of one set of references, as those of CIDEr-D are. Weights were chosen on the dev images of
+benchmarks/judge.py; docs/judge.md has what each part is worth on others.
 """
 
 import math
@@ -21,6 +25,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.analysis.corpus import CaptionCorpus, is_content
@@ -35,6 +42,8 @@ from captiongen.types import Captions
 
 #: How much each part of the agreement weighs; they sum to 1.
 AGREEMENT_WEIGHTS = {"content": 0.45, "gist": 0.30, "cider": 0.25}
+_LIKENESS_WEIGHT = 0.5  # of likeness in the agreement
+_IMAGE_WEIGHT = 0.3  # of the picture in the score
 #: What an error takes from the score; errors that are not named here take nothing: their words are unmatched already.
 ERROR_WEIGHTS: Mapping[ErrorType, float] = {
     ErrorType.WRONG_OBJECT: 0.15, ErrorType.COLOUR: 0.10, ErrorType.COUNT: 0.10, ErrorType.ACTION: 0.05,
@@ -61,7 +70,8 @@ class Judgement:
         gist: 0..1, agreement in topic.
         cider: CIDEr-D, 0..1000.
         errors: what is wrong with it.
-        image_score: of the second scorer, None without one.
+        likeness: 0..1, to the references as a whole; None where captions cannot be embedded.
+        image_score: 0..1, by the picture; None where nobody looked.
     """
 
     score: float
@@ -69,6 +79,7 @@ class Judgement:
     gist: float
     cider: float
     errors: tuple[CaptionError, ...]
+    likeness: float | None = None
     image_score: float | None = None
 
 
@@ -77,6 +88,13 @@ class ImageScorer(Protocol):
 
     def __call__(self, image_id: str, caption: str) -> float:
         """Returns 0..1, the more the better."""
+
+
+class CaptionEmbedder(Protocol):
+    """Where captions lie, those that tell of one picture near each other."""
+
+    def __call__(self, captions: Sequence[str], /) -> npt.NDArray[np.float64]:
+        """Returns (captions, width), unit length; zero for a caption without words."""
 
 
 #: A content lemma and its part of speech.
@@ -89,7 +107,8 @@ class Judge:
     Args:
         references: image id -> captions by people, of all images that frequencies are to be taken from.
         reader: reads facts.
-        image_scorer: a second opinion that looks at the picture; the score is then the mean of both.
+        image_scorer: a second opinion that looks at the picture.
+        embedder: a third one, of captions as wholes.
         training: the captions of the training data; with them errors of style are named too.
     """
 
@@ -99,10 +118,11 @@ class Judge:
         reader: FactReader,
         *,
         image_scorer: ImageScorer | None = None,
+        embedder: CaptionEmbedder | None = None,
         training: CaptionCorpus | None = None,
     ) -> None:
-        self._references, self._reader, self._image_scorer = references, reader, image_scorer
-        self._training = training
+        self._references, self._reader, self._training = references, reader, training
+        self._image_scorer, self._embedder = image_scorer, embedder
         self.corpus = CaptionCorpus.of(references, reader)
         tokens = {image_id: [metric_tokens(text) for text in texts] for image_id, texts in references.items()}
         self._frequencies = DocumentFrequencies.of(tokens)
@@ -132,11 +152,22 @@ class Judge:
         human = self._human_cider(image_id)
         parts = {"content": content, "gist": gist, "cider": 1.0 - math.exp(-cider / human)}
         agreement = sum(weight * parts[name] for name, weight in AGREEMENT_WEIGHTS.items())
+        if (likeness := self._likeness(caption, texts)) is not None:
+            agreement = (1.0 - _LIKENESS_WEIGHT) * agreement + _LIKENESS_WEIGHT * likeness
         errors = find_errors(caption, texts, self._reader, corpus=self._training, is_complete=is_complete)
-        kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in {error.type for error in errors})
+        kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in sorted({error.type for error in errors}))
         score = agreement * kept
         seen = None if self._image_scorer is None else self._image_scorer(image_id, caption)
-        return Judgement(score if seen is None else (score + seen) / 2, content, gist, cider, errors, seen)
+        if seen is not None:
+            score = (1.0 - _IMAGE_WEIGHT) * score + _IMAGE_WEIGHT * seen
+        return Judgement(score, content, gist, cider, errors, likeness, seen)
+
+    def _likeness(self, caption: str, texts: Sequence[str]) -> float | None:
+        if self._embedder is None:
+            return None
+        vector, *others = self._embedder([caption, *texts])
+        centre = np.mean(others, axis=0)  # of nothing but zeros where no reference has words
+        return float(np.clip(vector @ centre / (np.linalg.norm(centre) or 1.0), 0.0, 1.0))
 
     def _cider_against(self, texts: Sequence[str], caption: str) -> float:
         references = {"": [metric_tokens(text) for text in texts]}
@@ -152,7 +183,7 @@ class Judge:
         return max(_MIN_HUMAN_CIDER, sum(scores) / len(scores))
 
     def _terms(self, caption: str) -> Sequence[_Term]:
-        words = self._reader.read(caption).words
+        words = self._reader.words(caption)
         # In the caption's order, not a set's: sums then have the same last bit in every process.
         terms = ((word.lemma, _part_of_speech(word.tag)) for word in words if is_content(word.word, word.tag))
         return list(dict.fromkeys(terms))

@@ -47,13 +47,13 @@ class Property:
 Members = Mapping[Property, npt.NDArray[np.bool_]]
 
 
-def text_properties(references: Captions, reader: FactReader, corpus: CaptionCorpus) -> Members:
+def text_properties(references: Captions, reader: FactReader, corpus: CaptionCorpus | None = None) -> Members:
     """Finds what people say of each image.
 
     Args:
         references: image id -> captions; the order of the images is that of the answer.
         reader: reads facts.
-        corpus: the captions of the training data: what is rare.
+        corpus: the captions of the training data: what is rare; without it that is not asked.
     """
     facts = [[reader.read(text) for text in texts] for texts in references.values()]
     named = [_named(of_one, reader, corpus) for of_one in facts]
@@ -86,7 +86,7 @@ def labelled(group: str, labels: Sequence[str]) -> Members:
     return {Property(group, label): values == label for label in sorted(set(labels))}
 
 
-def _named(facts: Sequence[Facts], reader: FactReader, corpus: CaptionCorpus) -> frozenset[Property]:
+def _named(facts: Sequence[Facts], reader: FactReader, corpus: CaptionCorpus | None) -> frozenset[Property]:
     """The properties that enough of an image's references agree on."""
     said = Counter(
         name
@@ -100,12 +100,14 @@ def _named(facts: Sequence[Facts], reader: FactReader, corpus: CaptionCorpus) ->
     found = {name for name, count in said.items() if count >= max(1.0, _MIN_SHARE * len(facts))}
     if counts := Counter(_how_many(one) for one in facts if one.things):
         found.add(Property("how many", counts.most_common(1)[0][0]))
-    num_rare = sum(
-        any(is_content(word.word, word.tag) and corpus.share(word.lemma) < _RARE_SHARE for word in one.words)
-        for one in facts
-    )
-    found.add(Property("rare words", "yes" if num_rare >= _MIN_SHARE * len(facts) else "no"))
+    if corpus is not None:
+        num_rare = sum(_has_rare_word(one, corpus) for one in facts)
+        found.add(Property("rare words", "yes" if num_rare >= _MIN_SHARE * len(facts) else "no"))
     return frozenset(found)
+
+
+def _has_rare_word(facts: Facts, corpus: CaptionCorpus) -> bool:
+    return any(is_content(word.word, word.tag) and corpus.share(word.lemma) < _RARE_SHARE for word in facts.words)
 
 
 def _topics(facts: Facts, reader: FactReader) -> set[str]:

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import BytesIO
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.analysis.caption_error import ErrorType
+from captiongen.analysis.caption_error import CaptionError, ErrorType
 from captiongen.analysis.comparison import Comparison
 from captiongen.analysis.findings import AnalysedCaption, Findings
 from captiongen.analysis.search_errors import Fault
 from captiongen.analysis.slices import Slice
 from captiongen.types import JsonObject
 
+WORST_FILE, SUMMARY_FILE = "worst.parquet", "findings.json"
 _ERROR = pa.struct(
     [
         ("type", pa.string()),
@@ -96,71 +98,6 @@ def _row(rank: int, one: AnalysedCaption) -> JsonObject:
     }
 
 
-def worst_rows(findings: Findings, num_worst: int) -> list[JsonObject]:
-    """Returns the worst captions as rows for people."""
-    return [
-        {
-            "rank": rank,
-            "image": one.judged.image.image_id,
-            "badness": round(one.judged.badness, 3),
-            "CIDEr": round(one.judged.scores.cider, 1),
-            "human CIDEr": None if one.judged.scores.human_cider is None else round(one.judged.scores.human_cider, 1),
-            "caption": one.judged.image.hypotheses[0].caption,
-            "errors": "; ".join(map(str, one.judged.judgement.errors)),
-            "references": " | ".join(one.judged.image.references),
-        }
-        for rank, one in enumerate(findings.captions[:num_worst], start=1)
-    ]
-
-
-def cost_rows(findings: Findings) -> list[JsonObject]:
-    """Returns what each type of error costs as rows for people."""
-    return [
-        {
-            "error": cost.type.value if cost.type else "all of them",
-            "captions": cost.num_captions,
-            "CIDEr gained if mended": None if cost.gain is None else round(cost.gain.mean, 1),
-            "95 % interval": "" if cost.gain is None else f"{cost.gain.low:.1f} to {cost.gain.high:.1f}",
-        }
-        for cost in findings.costs
-    ]
-
-
-def slice_rows(findings: Findings) -> list[JsonObject]:
-    """Returns all slices as rows for people, the ones found to be worse first."""
-    worse = {one.properties for one in findings.slices.worse}
-    others = [one for one in findings.slices.singles if one.properties not in worse]
-    others.sort(key=lambda one: -one.difference)
-    return [
-        {
-            "images with": one.name,
-            "images": len(one.image_ids),
-            "CIDEr": round(one.cider.mean, 1),
-            "95 % interval": f"{one.cider.low:.1f} to {one.cider.high:.1f}",
-            "human CIDEr": None if one.human_cider is None else round(one.human_cider, 1),
-            "badness against the rest": round(one.difference, 3),
-            "worse beyond chance": one.is_worse,
-        }
-        for one in (*findings.slices.worse, *others)
-    ]
-
-
-def change_rows(findings: Findings) -> list[JsonObject]:
-    """Returns what became of each slice as rows for people; none without a comparison."""
-    changes = () if findings.comparison is None else findings.comparison.slices
-    return [
-        {
-            "images with": str(one.where),
-            "images": one.num_images,
-            "CIDEr": round(one.difference.mean, 1),
-            "95 % interval": f"{one.difference.low:.1f} to {one.difference.high:.1f}",
-            "p": round(one.p_value, 4),
-            "broken": one.is_broken,
-        }
-        for one in changes
-    ]
-
-
 def summarise(findings: Findings) -> str:
     """Returns what was found over the whole split as JSON: costs, slices, faults, comparison."""
     summary = {
@@ -226,3 +163,85 @@ def label_studio_tasks(captions: Iterable[tuple[AnalysedCaption, str]], *, model
         for one, picture in captions
     ]
     return json.dumps(tasks, indent=1) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTable:
+    """A part of an analysis as rows for people.
+
+    Attributes:
+        key: its name, lower case with hyphens.
+        title: what it shows.
+        rows: column -> value; none where there is nothing to show.
+    """
+
+    key: str
+    title: str
+    rows: tuple[JsonObject, ...]
+
+
+def shown_tables(folder: Path, *, num_worst: int) -> tuple[ShownTable, ...]:
+    """Reads an analysis for people who see tables only: worst captions, costs, slices, regressions.
+
+    Args:
+        folder: that holds `WORST_FILE` and `SUMMARY_FILE`.
+        num_worst: captions to show.
+    """
+    worst = pq.read_table(folder / WORST_FILE).slice(0, num_worst).to_pylist()
+    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    slices = [*summary["worse_slices"], *sorted(summary["slices"], key=lambda one: -one["difference"])]
+    changes = (summary["comparison"] or {"slices": []})["slices"]
+    return (
+        ShownTable("worst-captions", "Worst captions", tuple(map(_shown_caption, worst))),
+        ShownTable(
+            "error-costs", "What each type of error costs, in CIDEr-D", tuple(map(_shown_cost, summary["costs"]))
+        ),
+        ShownTable("slices", "Where it fails: slices, those worse than chance first", tuple(map(_shown_slice, slices))),
+        ShownTable("regressions", "Each slice against the other model", tuple(map(_shown_change, changes))),
+    )
+
+
+def _shown_caption(row: JsonObject) -> JsonObject:
+    return {
+        "rank": row["rank"],
+        "image": row["image_id"],
+        "badness": round(row["badness"], 3),
+        "CIDEr": round(row["cider"], 1),
+        "human CIDEr": None if row["human_cider"] is None else round(row["human_cider"], 1),
+        "caption": row["caption"],
+        "errors": "; ".join(str(CaptionError(**{**one, "type": ErrorType(one["type"])})) for one in row["errors"]),
+        "references": " | ".join(row["references"]),
+    }
+
+
+def _shown_cost(cost: JsonObject) -> JsonObject:
+    gain = cost["gain"]
+    return {
+        "error": cost["type"] or "all of them",
+        "captions": cost["num_captions"],
+        "CIDEr gained if mended": None if gain is None else round(gain["mean"], 1),
+        "95 % interval": "" if gain is None else f"{gain['low']:.1f} to {gain['high']:.1f}",
+    }
+
+
+def _shown_slice(one: JsonObject) -> JsonObject:
+    return {
+        "images with": " and ".join(one["properties"]),
+        "images": one["num_images"],
+        "CIDEr": round(one["cider"]["mean"], 1),
+        "95 % interval": f"{one['cider']['low']:.1f} to {one['cider']['high']:.1f}",
+        "human CIDEr": None if one["human_cider"] is None else round(one["human_cider"], 1),
+        "badness against the rest": round(one["difference"], 3),
+        "worse beyond chance": one["is_worse"],
+    }
+
+
+def _shown_change(one: JsonObject) -> JsonObject:
+    return {
+        "images with": one["where"],
+        "images": one["num_images"],
+        "CIDEr": round(one["difference"]["mean"], 1),
+        "95 % interval": f"{one['difference']['low']:.1f} to {one['difference']['high']:.1f}",
+        "p": round(one["p_value"], 4),
+        "broken": one["is_broken"],
+    }

@@ -8,8 +8,11 @@ import typer
 
 from captiongen.cli import (
     caption_commands,
+    corrections_commands,
     data_commands,
+    feedback_commands,
     judge_commands,
+    matcher_commands,
     release_commands,
     score_commands,
     serve_commands,
@@ -33,13 +36,16 @@ app = typer.Typer(
 )
 for family in (
     data_commands,
+    corrections_commands,
     stage_commands,
     caption_commands,
     score_commands,
     judge_commands,
+    matcher_commands,
     release_commands,
     starter_commands,
     serve_commands,
+    feedback_commands,
     setup_commands,
 ):
     app.add_typer(family.app)

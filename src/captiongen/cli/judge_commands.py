@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import STARTER, model_folder
 from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from captiongen.analysis.judge import Judgement
     from captiongen.data.sources import Source
 
 app = typer.Typer(rich_markup_mode="markdown")
 
 _NUM_SHOWN = 20
 _COLUMNS = ("image", "caption")
-_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "errors")
+_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "likeness", "image_score", "errors")
 
 
 @app.command(
     rich_help_panel="Models and captions",
     epilog="Example: `captiongen judge --images photos --captions captions.csv --candidates candidates.tsv "
-    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`.",
+    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`. By default the starter and "
+    "models/matcher of the repository look at the pictures; the last line says what was used.",
 )
 def judge(
     images: Annotated[Path, typer.Option(help="Folder or zip archive of pictures.")],
@@ -32,37 +36,67 @@ def judge(
     ],
     candidates: Annotated[Path, typer.Option(help="Captions to judge: a .tsv with the columns image and caption.")],
     out: Annotated[Path, typer.Option(help="Where the scores (CSV, one line a candidate) go.")],
-    is_blind: Annotated[
-        bool, typer.Option("--no-image", help="By the references alone; nothing else is looked at today.")
-    ] = False,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The captioner that looks at the pictures: models:/NAME@ALIAS or models:/NAME/VERSION (registry), "
+            "bento:TAG (packaged), `starter` (comes with the repository), or a captioner folder. It likes its own "
+            "captions: judge those by another one."
+        ),
+    ] = STARTER,
+    matcher: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `captiongen make-matcher` made: compares captions, and pictures with captions where it was made "
+            "with the same encoder. By default models/matcher, where that is."
+        ),
+    ] = None,
+    is_blind: Annotated[bool, typer.Option("--no-image", help="Look at no picture: by the references alone.")] = False,
 ) -> None:
-    """Scores captions by what people say of the same picture, and names what is wrong with each.
+    """Scores captions by the picture and by what people say of it, and names what is wrong with each.
 
-    The scores, 0 to 1, order captions of any images; the same caption file gives the same scores. Frequencies of words
-    are taken from all of it, so give the whole of it, not the judged images alone.
+    The scores, 0 to 1, order captions of any images; the same files give the same scores. Frequencies of words, and the
+    pictures that each is compared with, are taken from all of them, so give the whole set, not the judged images alone.
     """
+    from tqdm import tqdm
+
     from captiongen.analysis.facts import FactReader
     from captiongen.analysis.judge import Judge
+    from captiongen.cli.judge_pictures import Eyes
     from captiongen.cli.score_commands import need_inputs, need_place
     from captiongen.data.sources.captions_file import open_captions
     from captiongen.files import write_atomically
+    from captiongen.model.matcher import load_matcher
 
-    del is_blind
     need_inputs(captions, images)
     need_place(out)
     rows = read_candidates(candidates)
-    references, names = _references(open_captions(captions, images))
+    source = open_captions(captions, images)
+    references, names = _references(source)
     _check(rows, names)
-    judged = Judge(references, FactReader())
+    if matcher is None and Layout().matcher.is_dir():
+        matcher = Layout().matcher
+    compare = None if matcher is None else load_matcher(matcher)
+    eyes = None if is_blind else Eyes.open(model_folder(model, project=Layout().root, model_name=""), compare)
+    seen = {} if eyes is None else eyes.look(source, _by_image(rows, names))
+    judged = Judge(
+        references,
+        FactReader(),
+        image_scorer=None if eyes is None else lambda *pair: seen[pair],
+        embedder=None if compare is None else compare[0].embed,
+    )
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_SCORE_COLUMNS)
-    for image, caption in rows:
-        found = judged.judge(names[image], caption)
-        numbers = [f"{number:.6f}" for number in (found.score, found.content, found.gist, found.cider)]
-        writer.writerow([image, caption, *numbers, "; ".join(map(str, found.errors))])
+    for image, caption in tqdm(rows, desc="judge", unit="caption", disable=None):
+        writer.writerow([image, caption, *_cells(judged.judge(names[image], caption))])
     write_atomically(out, table.getvalue().encode())
-    typer.echo(f"judged {len(rows)} captions of {len({names[image] for image, _ in rows})} images: {out}")
+    by_references = "the references" + (f" ({matcher} compares them)" if matcher else "")
+    by_pictures = (
+        f" and the pictures ({model}{'' if eyes.matcher is None else ' and the matcher'})" if eyes else " alone"
+    )
+    num_images = len({names[image] for image, _ in rows})
+    typer.echo(f"judged {len(rows)} captions of {num_images} images by {by_references}{by_pictures}: {out}")
 
 
 def read_candidates(path: Path) -> list[tuple[str, str]]:
@@ -90,10 +124,10 @@ def read_candidates(path: Path) -> list[tuple[str, str]]:
             continue
         cells = dict(zip(header, line.split("\t"), strict=False))
         image, caption = (cells.get(column, "").strip() for column in _COLUMNS)
-        if image and caption and len(line.split("\t")) == len(header):
+        if image and len(line.split("\t")) == len(header):  # a caption may be empty: a captioner may say nothing
             rows.append((image, caption))
         else:
-            problems.append(f"line {number}: expected {len(header)} cells, an image and a caption; found {line!r}")
+            problems.append(f"line {number}: expected {len(header)} cells, an image among them; found {line!r}")
     _report(problems, "Mend the lines named above.")
     if not rows:
         raise DataError(f"{path}: expected captions below the first line, found none.")
@@ -112,6 +146,18 @@ def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mappin
                 if names.setdefault(name, item.image_id) != item.image_id:
                     ambiguous.add(name)
     return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
+
+
+def _by_image(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> dict[str, list[str]]:
+    captions: dict[str, list[str]] = {}
+    for image, caption in rows:
+        captions.setdefault(names[image], []).append(caption)
+    return captions
+
+
+def _cells(found: "Judgement") -> list[str]:
+    numbers = (found.score, found.content, found.gist, found.cider, found.likeness, found.image_score)
+    return [*("" if number is None else f"{number:.6f}" for number in numbers), "; ".join(map(str, found.errors))]
 
 
 def _check(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> None:

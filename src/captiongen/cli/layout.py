@@ -62,6 +62,11 @@ class Layout:
         return self.root / "models" / "starter"
 
     @property
+    def matcher(self) -> Path:
+        """What `judge` compares pictures and captions with: matcher.safetensors, tokenizer.json, manifest.json."""
+        return self.root / "models" / "matcher"
+
+    @property
     def training(self) -> Path:
         """Curves of the training: curves.csv, train.json."""
         return self.root / "reports" / "training"
@@ -75,6 +80,11 @@ class Layout:
     def analysis(self) -> Path:
         """What `analyse` writes: worst.parquet, index.html."""
         return self.root / "reports" / "analysis"
+
+    @property
+    def feedback(self) -> Path:
+        """What people reported to `captiongen serve --feedback`, see `captiongen.data.feedback`."""
+        return self.state / "feedback"
 
     @property
     def audit(self) -> Path:

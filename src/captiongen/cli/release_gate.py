@@ -1,17 +1,21 @@
 """The gate in front of `champion`: what a challenger must show on the test split before it goes into service."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from captiongen.analysis.comparison import slice_changes
+from captiongen.analysis.facts import FactReader
+from captiongen.analysis.properties import text_properties
+from captiongen.analysis.slices import MIN_IMAGES
 from captiongen.errors import DataError
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, paired_bootstrap
 from captiongen.metrics.ngrams import tokenise_pairs
 from captiongen.params import ReleaseParams
-from captiongen.types import CaptionedImage, Lineage, MetricValue
+from captiongen.types import CaptionedImage, Captions, Lineage, MetricValue
 
 _SEED = 0  # of the bootstrap: the same two models always get the same verdict
-_LOSS, _OVER_FLOOR = "release.max_cider_loss", "release.min_cider_over_floor"
+_LOSS, _OVER_FLOOR, _SLICES = "release.max_cider_loss", "release.min_cider_over_floor", "release.broken_slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Verdict:
         required_over_floor: what `over_floor` must reach.
         trained_on: the challenger's data set, "" where the champion was trained on the same.
         against_trained_on: the champion's data set, "" likewise.
+        broken_slices: slice -> CIDEr of the challenger less the champion's there, where that is a loss beyond chance.
+        refuses_broken_slices: whether such a loss stops the challenger.
     """
 
     is_passed: bool
@@ -43,6 +49,8 @@ class Verdict:
     required_over_floor: float = 0.0
     trained_on: str = ""
     against_trained_on: str = ""
+    broken_slices: Mapping[str, float] = field(default_factory=dict)
+    refuses_broken_slices: bool = True
 
     def missed(self) -> tuple[str, ...]:
         """The settings of params.yaml whose bar was missed."""
@@ -51,6 +59,8 @@ class Verdict:
         names = [] if self.low > self.required else [_LOSS]
         if self.over_floor is not None and self.over_floor < self.required_over_floor:
             names.append(_OVER_FLOOR)
+        if self.broken_slices and self.refuses_broken_slices:
+            names.append(_SLICES)
         return tuple(names)
 
     def describe(self) -> str:
@@ -58,6 +68,9 @@ class Verdict:
         if self.low is None:
             return f"CIDEr is {self._describe_floor(self.difference, self.required)}"
         sentences = [self._describe_comparison(self.low, self.high or 0.0)]
+        if self.broken_slices:
+            slices = ", ".join(f"{name} ({_signed(loss)})" for name, loss in self.broken_slices.items())
+            sentences.append(f"It breaks slices of images, beyond chance: {slices} ({_SLICES}): {self._sign(_SLICES)}.")
         if self.over_floor is not None:
             sentences.append(f"It is {self._describe_floor(self.over_floor, self.required_over_floor)}")
         if self.trained_on:
@@ -109,7 +122,7 @@ def judge_against(
     """Compares two models by the captions they wrote for the same images.
 
     A challenger must beat the best constant caption too: with a loss allowed, a poor champion would let in a poorer
-    one, and so on downwards.
+    one, and so on downwards. And it must break no slice, such as images with children, whatever it gains elsewhere.
 
     Args:
         champion_version: its number.
@@ -127,12 +140,13 @@ def judge_against(
             "Expected captions of challenger and champion for the same images with the same references; found others. "
             "Evaluate both on one split."
         )
-    found = paired_bootstrap(
-        _per_image_cider(challenger), _per_image_cider(champion), num_resamples=params.num_resamples, seed=_SEED
-    )
+    ours, theirs = _per_image_cider(challenger), _per_image_cider(champion)
+    found = paired_bootstrap(ours, theirs, num_resamples=params.num_resamples, seed=_SEED)
     required, over_floor = -params.max_cider_loss, cider.value - cider.floor
+    broken = _broken_slices(ours, theirs, dict(sorted(references.items())), params)
+    refuses = params.broken_slices == "refuse"
     return Verdict(
-        is_passed=found.low > required and over_floor >= params.min_cider_over_floor,
+        is_passed=found.low > required and over_floor >= params.min_cider_over_floor and not (broken and refuses),
         against=champion_version,
         num_images=len(references),
         difference=found.mean,
@@ -141,7 +155,20 @@ def judge_against(
         required=required,
         over_floor=over_floor,
         required_over_floor=params.min_cider_over_floor,
+        broken_slices=broken,
+        refuses_broken_slices=refuses,
     )
+
+
+def _broken_slices(
+    ours: FloatArray, theirs: FloatArray, references: Captions, params: ReleaseParams
+) -> dict[str, float]:
+    """Slices by what people say of the images, in which we lose beyond chance -> our CIDEr less theirs."""
+    if len(references) < MIN_IMAGES:
+        return {}
+    members = text_properties(references, FactReader())
+    changes = slice_changes(ours, theirs, members, num_resamples=params.num_resamples, seed=_SEED)
+    return {str(one.where): round(one.difference.mean, 2) for one in changes if one.is_broken}
 
 
 def name_data_sets(verdict: Verdict, challenger: Lineage, champion: Lineage) -> Verdict:

@@ -199,7 +199,7 @@ def caption_items(
 
     remaining = iter(tqdm(items, desc="captions", unit="image", disable=None))
     while block := list(islice(remaining, _BATCH_SIZE)):
-        read = [(item, picture) for item in block if (picture := _decode(source, item, problems)) is not None]
+        read = [(item, picture) for item in block if (picture := read_picture(source, item, problems)) is not None]
         if not read or (problems and not is_partial):
             continue
         results = engine.caption([picture for _, (picture, _) in read], decode=decode)
@@ -207,7 +207,8 @@ def caption_items(
             yield CaptionedImage(item.image_id, result.hypotheses, item.captions), sha256
 
 
-def _decode(source: "Source", item: "SourceItem", problems: list[str]) -> "tuple[Image.Image, str] | None":
+def read_picture(source: "Source", item: "SourceItem", problems: list[str]) -> "tuple[Image.Image, str] | None":
+    """Returns an image's picture and the sha256 of its file, or None and a line in `problems`."""
     from captiongen.data.images import decode_image
 
     try:

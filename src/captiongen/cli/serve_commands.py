@@ -34,18 +34,24 @@ def serve(
     ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
     is_opened: Annotated[bool, typer.Option("--open", help="Open the web page when the service is ready.")] = False,
+    has_feedback: Annotated[
+        bool,
+        typer.Option("--feedback", help="Take reports of captions into .captiongen/feedback; see docs/operations.md."),
+    ] = False,
 ) -> None:
     """Serves a released captioner on this machine: the web page at `/`, `POST /caption` for programs.
 
     Runs until Ctrl-C. What is in flight then is still answered.
     """
-    _need_port(port)
+    need_port(port)
     if tag == STARTER:
         found = starter_bento(Layout())
     else:
         found = _find_bento(tag or f"{load_params(Layout().params).release.model_name.lower()}:latest")
     url = f"http://127.0.0.1:{port}"
     typer.echo(f"{found} at {url}")
+    if has_feedback:
+        typer.echo(f"  reports of captions are kept in {_take_feedback(Layout())}")
     typer.echo(f"  caption a picture: curl -F image=@PICTURE.jpg {url}/caption")
     command = [sys.executable, "-m", "bentoml", "serve", found, "--host", "127.0.0.1", "--port", str(port)]
     # Without it one client that keeps a connection open keeps the server from ever ending.
@@ -54,6 +60,13 @@ def serve(
         sys.stdout.flush()
         os.execv(sys.executable, command)  # noqa: S606 - signals must reach the server itself
     _serve_and_open(command, url)
+
+
+def _take_feedback(layout: Layout) -> str:
+    """Turns feedback on for the server to come; returns its folder: the environment's, or that of the project."""
+    folder = os.environ.get("CAPTIONGEN_FEEDBACK") or str(layout.feedback.resolve())
+    os.environ["CAPTIONGEN_FEEDBACK"] = folder
+    return folder
 
 
 def _find_bento(tag: str) -> str:
@@ -74,7 +87,12 @@ def _find_bento(tag: str) -> str:
         ) from None
 
 
-def _need_port(port: int) -> None:
+def need_port(port: int) -> None:
+    """Refuses a port of 127.0.0.1 on which somebody listens.
+
+    Raises:
+        UsageError: it is taken.
+    """
     with socket.socket() as probe:
         is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
     if is_taken:

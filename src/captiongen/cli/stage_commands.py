@@ -222,6 +222,7 @@ def analyse(
             split=params.evaluate.split,
             state_folder=layout.state,
             out_folder=layout.analysis,
+            proposals=layout.corrections.proposals("analysis"),
         )
         with run_of_model(layout) as tracker:
             log_analysis(tracker, result, layout.processed, params.evaluate.split)

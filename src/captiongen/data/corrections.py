@@ -9,12 +9,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from captiongen.errors import DataError
 from captiongen.files import write_atomically
@@ -23,6 +22,7 @@ from captiongen.types import JsonObject
 
 #: Who may propose; `corrections/proposals/<source>.jsonl` holds what it proposes.
 Origin = Literal["audit", "analysis", "feedback"]
+SOURCES: tuple[Origin, ...] = get_args(Origin)
 _ID_DIGITS = 12
 
 
@@ -143,7 +143,7 @@ class Decision:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     proposal: Proposal
-    decided_at: datetime
+    decided_at: AwareDatetime
     decided_by: str = ""
 
     @property
@@ -165,6 +165,11 @@ class CorrectionsFolder:
     def proposals(self, source: Origin) -> Path:
         """What a source proposes."""
         return self.root / "proposals" / f"{source}.jsonl"
+
+    @property
+    def proposed_pictures(self) -> Path:
+        """Pictures of `add_image` proposals; of this machine only, until they are accepted."""
+        return self.root / "proposals" / "pictures"
 
     @property
     def accepted(self) -> Path:
@@ -220,7 +225,7 @@ _Parsed = TypeVar("_Parsed")
 
 def _write(path: Path, records: Mapping[str, JsonObject]) -> None:
     lines = (json.dumps(records[name], ensure_ascii=False) + "\n" for name in sorted(records))
-    write_atomically(path, "".join(lines))
+    write_atomically(path, "".join(lines) or "\n")  # of a file without a byte DVC warns at every step
 
 
 def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parsed]:

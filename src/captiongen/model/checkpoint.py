@@ -102,7 +102,7 @@ def write_captioner(
     Raises:
         CheckpointError: a weight is too large for `dtype`.
     """
-    state = {name: _stored(name, tensor, dtype) for name, tensor in captioner.state_dict().items()}
+    state = {name: stored(name, tensor, dtype) for name, tensor in captioner.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
     tokenizer.save(folder / TOKENIZER_FILE)
     manifest = CaptionerManifest.model_validate(
@@ -128,7 +128,12 @@ def store_calibration(folder: Path, calibration: Calibration) -> CaptionerManife
     return manifest
 
 
-def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Returns a weight as it is stored: contiguous, on the CPU, floating point as `dtype`.
+
+    Raises:
+        CheckpointError: it is too large for `dtype`.
+    """
     tensor = tensor.detach().cpu().contiguous()
     if not tensor.is_floating_point():
         return tensor
@@ -172,8 +177,8 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
         EncoderError: this timm has no such encoder.
     """
     manifest = read_manifest(folder)
-    _check_hash(folder / WEIGHTS_FILE, manifest.weights_sha256)
-    _check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
+    check_hash(folder / WEIGHTS_FILE, manifest.weights_sha256)
+    check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
     captioner = build_captioner(
         manifest.encoder,
         manifest.decoder,
@@ -190,7 +195,12 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
     return LoadedCaptioner(captioner.eval(), CaptionTokenizer.load(folder / TOKENIZER_FILE), manifest)
 
 
-def _check_hash(path: Path, expected: str) -> None:
+def check_hash(path: Path, expected: str) -> None:
+    """Refuses a file that is missing or has another sha256.
+
+    Raises:
+        CheckpointError: with the file's name.
+    """
     if not path.is_file():
         raise CheckpointError(f"Expected {path.name} beside the manifest, found none. Restore {path} with `dvc pull`.")
     if (found := sha256_of_file(path)) != expected:

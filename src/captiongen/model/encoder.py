@@ -3,9 +3,11 @@
 Shapes: B images, S side of the image in px, C channels, G side of the feature grid, N = G * G positions.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -83,6 +85,14 @@ class ImageEncoder(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Class logits (B, `num_classes`) from features that this encoder made, (B, C, G, G)."""
         return cast(Tensor, self.backbone.forward_head(features[:, : self.backbone.num_features]))
+
+    def sha256(self) -> str:
+        """Of all that decides what features come out: the weights and how the network is cut."""
+        digest = hashlib.sha256(self.describe().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+        return digest.hexdigest()
 
     def describe(self) -> str:
         """Everything but the weights that decides what features come out."""

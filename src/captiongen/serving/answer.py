@@ -64,6 +64,7 @@ class CaptionAnswer(BaseModel):
         words: its words with their probabilities.
         alternatives: the runners-up, best first.
         model: who answers.
+        receipt: to be sent to `POST /feedback` with a report of this caption; null where the service takes none.
     """
 
     caption: str
@@ -74,9 +75,10 @@ class CaptionAnswer(BaseModel):
     words: list[Word]
     alternatives: list[Alternative]
     model: ModelCard
+    receipt: str | None
 
     @classmethod
-    def of(cls, result: CaptionResult, model: ModelCard) -> Self:
+    def of(cls, result: CaptionResult, model: ModelCard, *, receipt: str | None) -> Self:
         """Describes a caption result of a model."""
         best, *others = result.hypotheses
         return cls(
@@ -88,4 +90,5 @@ class CaptionAnswer(BaseModel):
             words=[Word(word=one.word, probability=one.probability, confidence=one.confidence) for one in best.words],
             alternatives=[Alternative(caption=one.caption, score=one.score) for one in others],
             model=model,
+            receipt=receipt,
         )

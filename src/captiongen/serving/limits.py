@@ -3,11 +3,15 @@
 Refused
 |-- BadUpload          400  no multipart form, no file in the field `image`, an empty or damaged picture
 |-- BadCall            400  a call of the page's functions that the page would not make
+|-- BadReport          400  a report without a receipt of ours, or with a field that says what it may not
+|-- FeedbackOff        404  the service takes no feedback
+|-- AlreadyReported    409  a second report of the same caption
 |-- TooLarge           413  body over MAX_BODY_BYTES, or picture over 25 megapixels
 |-- UnsupportedImage   415  none of the picture formats we decode (SVG, EPS, PDF, HTML ...)
 |-- UnknownHost        421  a request for a host whose name the service does not go by
 |-- Overloaded         503  more requests are waiting than can be answered in time; says when to come back
-'-- DeadlineExceeded   504  no caption within DEADLINE_SECONDS
+|-- DeadlineExceeded   504  no caption within DEADLINE_SECONDS
+'-- NoRoom             507  a report that the feedback folder or its disk has no room for
 """
 
 import os
@@ -29,9 +33,18 @@ MAX_WAITING = 64
 #: more at once would be no faster than the cores are many.
 MAX_DECODING = min(2, os.cpu_count() or 1)
 
+#: Reports between form and disk; they are kept one at a time.
+MAX_REPORTS_WAITING = 16
+#: Of a better caption that a person writes, after normalising.
+MAX_CORRECTION_CHARACTERS = 300
+#: Longer side of a reported picture's kept copy, which is no larger than a training needs.
+MAX_KEPT_PX = 1024
+#: How long a caption can be reported.
+RECEIPT_SECONDS = 24 * 3600
+
 
 class Refused(BentoMLException):
-    """A request that gets no caption; `error_code` is its HTTP status."""
+    """A request that is not granted; `error_code` is its HTTP status."""
 
     error_code = HTTPStatus.BAD_REQUEST
     headers: Mapping[str, str] = {}
@@ -47,6 +60,22 @@ class BadUpload(Refused):
 
 class BadCall(Refused):
     """A call of a function that the page does not have, or with arguments of another form."""
+
+
+class BadReport(Refused):
+    """A report that is not of a caption we gave, or has a field that says what it may not."""
+
+
+class FeedbackOff(Refused):
+    """The service takes no feedback."""
+
+    error_code = HTTPStatus.NOT_FOUND
+
+
+class AlreadyReported(Refused):
+    """The caption has been reported before."""
+
+    error_code = HTTPStatus.CONFLICT
 
 
 class TooLarge(Refused):
@@ -78,6 +107,12 @@ class DeadlineExceeded(Refused):
     """The caption did not come in time."""
 
     error_code = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class NoRoom(Refused):
+    """A report that cannot be kept, because the folder is full or the disk does not take it."""
+
+    error_code = HTTPStatus.INSUFFICIENT_STORAGE
 
 
 class BodyLimit:

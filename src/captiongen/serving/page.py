@@ -20,11 +20,12 @@ from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import MAX_BODY_BYTES, Refused
 from captiongen.serving.page_calls import PageCalls
 from captiongen.serving.page_routes import PageRoutes
-from captiongen.serving.result_view import WAITING, caution_view, model_view, refusal_view, result_view
-from captiongen.types import CaptionResult, Preprocessing
+from captiongen.serving.report_view import report_script
+from captiongen.serving.result_view import WAITING, Captioned, caution_view, model_view, refusal_view, result_view
+from captiongen.types import Preprocessing
 
 #: From the bytes of a picture to a small copy of it, and what the model says of it.
-Explain = Callable[[bytes], Awaitable[tuple[Image.Image, CaptionResult]]]
+Explain = Callable[[bytes], Awaitable[Captioned]]
 
 _KEEP_SECONDS = 600  # how long Gradio may keep an uploaded picture on disk
 _HEAD = """<div class="cg-head"><h1>CaptionGen</h1>
@@ -103,20 +104,21 @@ def build(explain: Explain, *, card: ModelCard, preprocessing: Preprocessing) ->
     """
 
     async def show(data: bytes | None) -> str:
-        if data is None:
-            return WAITING
+        return WAITING if data is None else await view(data, is_upload=True)
+
+    async def view(data: bytes, *, is_upload: bool) -> str:
         try:
-            picture, result = await explain(data)
+            captioned = await explain(data)
         except Refused as refused:
             return refusal_view(refused.message)
-        return await asyncio.to_thread(result_view, picture, result, preprocessing)
+        return await asyncio.to_thread(result_view, captioned, preprocessing, is_upload=is_upload)
 
     examples = example_pictures() if card.dataset == "scenes" else []
 
     async def show_example(chosen: gradio.SelectData) -> str:
         if not 0 <= chosen.index < len(examples):
             raise gradio.Error(f"Expected one of {len(examples)} pictures, found none.", print_exception=False)
-        return await show(examples[chosen.index])
+        return await view(examples[chosen.index], is_upload=False)
 
     with gradio.Blocks(
         title="CaptionGen", analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)
@@ -159,6 +161,7 @@ def mount(web: Starlette, explain: Explain, *, card: ModelCard, preprocessing: P
         path="/",
         theme=gradio.themes.Soft(**theme_options),
         css_paths=Path(__file__).with_name("page.css"),
+        head=report_script(),
         max_file_size=MAX_BODY_BYTES,
         footer_links=[],
         run_history=False,

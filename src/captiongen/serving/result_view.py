@@ -7,11 +7,13 @@ sheet shows the one that belongs to the other. At first none is chosen, and the 
 import math
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 from PIL import Image
 
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.attention import data_uri, seen_part, spotlight
+from captiongen.serving.report_view import report_view
 from captiongen.types import CaptionResult, Preprocessing, WordScore
 
 WAITING = (
@@ -20,19 +22,34 @@ WAITING = (
 )
 
 
+class Captioned(NamedTuple):
+    """A picture with its caption.
+
+    Attributes:
+        picture: in the size in which it is shown.
+        result: what the model says of it; with attention, it says where it looked.
+        receipt: to report the caption with; None where no reports are taken.
+    """
+
+    picture: Image.Image
+    result: CaptionResult
+    receipt: str | None
+
+
 def refusal_view(message: str) -> str:
     """Shows why there is no caption."""
     return f'<div class="cg-refusal" role="alert">{escape(message)}</div>'
 
 
-def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Preprocessing) -> str:
-    """Shows a caption with its words, their probabilities and attention, and the runners-up.
+def result_view(captioned: Captioned, preprocessing: Preprocessing, *, is_upload: bool = True) -> str:
+    """Shows a caption with its words, their probabilities and attention, the runners-up, and how to report it.
 
     Args:
-        picture: in the size in which it is shown.
-        result: what the model says of it; with attention, it says where it looked.
-        preprocessing: how that model wants its pictures, to place its attention.
+        captioned: the picture and its caption.
+        preprocessing: how the model wants its pictures, to place its attention.
+        is_upload: the picture is the visitor's own; of others no copy is asked for in a report.
     """
+    picture, result, receipt = captioned
     best = result.best
     ending = "" if best.is_complete else " …"
     parts = [
@@ -40,6 +57,7 @@ def result_view(picture: Image.Image, result: CaptionResult, preprocessing: Prep
         _doubt(result),
         _words(best.words),
         _stage(picture, result, preprocessing),
+        "" if receipt is None else report_view(receipt, with_picture=is_upload),
         _candidates(result),
     ]
     return f'<div class="cg-result">{"".join(parts)}</div>'

@@ -1,4 +1,4 @@
-"""The HTTP service: `POST /caption`, the page at `/`, and /healthz, /readyz and /metrics as BentoML has them.
+"""The HTTP service: `POST /caption`, `POST /feedback`, the page at `/`; BentoML's /healthz, /readyz and /metrics.
 
 `bentoml serve captiongen:latest` serves a built Bento, `bentoml serve .` the source tree with the newest model of the
 model store. One process does it all, so that a SIGTERM finds every request under way beside the model that answers it.
@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import anyio
 import bentoml
@@ -16,14 +16,17 @@ import numpy as np
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.validators import ContentType
 from PIL import Image
+from pydantic import WithJsonSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from captiongen.data.feedback import Reason, ReportedModel
 from captiongen.errors import CheckpointError
-from captiongen.model.release import read_release
+from captiongen.model.release import Release, read_release
 from captiongen.serving.answer import CaptionAnswer, ModelCard
 from captiongen.serving.batching import Batcher
+from captiongen.serving.feedback import FEEDBACK_FOLDER, FeedbackAnswer, FeedbackDesk, feedback_folder
 from captiongen.serving.hosts import KnownHosts
 from captiongen.serving.limits import (
     DEADLINE_SECONDS,
@@ -31,11 +34,13 @@ from captiongen.serving.limits import (
     MAX_WAITING,
     BodyLimit,
     DeadlineExceeded,
+    FeedbackOff,
     Overloaded,
     Refused,
 )
+from captiongen.serving.result_view import Captioned
 from captiongen.serving.server_process import end_with_server, name_server
-from captiongen.serving.uploads import read_upload, see
+from captiongen.serving.uploads import Seen, read_upload, see
 from captiongen.types import CaptionResult, ImageArray
 
 #: bentofile.yaml gives the served model this name. A built Bento resolves it to the version it was built with, while
@@ -74,15 +79,39 @@ def served_bento() -> str:
     return "source" if context.bento_version == "not available" else f"{context.bento_name}:{context.bento_version}"
 
 
-class ImageUpload(bentoml.IODescriptor):
-    """What `POST /caption` takes, as the API describes itself; the request goes on unread, see `uploads`."""
+class Unread:
+    """A request as BentoML hands arguments to an endpoint: here the one argument `request`, its body unread."""
+
+    model_fields = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class UnreadForm(bentoml.IODescriptor):
+    """What an endpoint takes, as the API describes itself; the endpoint reads the form."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: object) -> Any:
+        """Leaves reading to the endpoint."""
+        return Unread(request)
+
+
+class ImageUpload(UnreadForm):
+    """What `POST /caption` takes, see `uploads`."""
 
     image: Annotated[Path, ContentType("image/*")]
 
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> "ImageUpload":
-        """Leaves reading to the endpoint."""
-        return cast(ImageUpload, cls.model_construct(image=request))
+
+class ReportUpload(UnreadForm):
+    """What `POST /feedback` takes, see `report_form`."""
+
+    receipt: str
+    correction: str | None = None
+    reason: Reason | None = None
+    consent: Literal["yes", "no"] = "no"
+    # BentoML does not take a file type of its own that may be left out.
+    image: Annotated[Path | None, WithJsonSchema({"type": "file", "format": "image", "content_type": "image/*"})] = None
 
 
 @bentoml.asgi_app(web, path="/")
@@ -104,7 +133,8 @@ class CaptionService:
 
         end_with_server()
         folder = served_model_folder()
-        self._card = ModelCard.of(read_release(folder), bento=served_bento())
+        release = read_release(folder)
+        self._card = ModelCard.of(release, bento=served_bento())
         self._engine = CaptionEngine.load(folder, device="cuda" if torch.cuda.is_available() else "cpu")
         self._preprocessing = self._engine.manifest.preprocessing
         # The first caption pays for lazy set-up. Until it is made this process accepts no connection, and /readyz is
@@ -117,6 +147,7 @@ class CaptionService:
         self._ask = Batcher(self._caption_batch, max_batch=MAX_BATCH, observe=sizes.observe)
         self._decoding = anyio.CapacityLimiter(MAX_DECODING)
         self._num_waiting = 0
+        self._desk = _open_desk(release, self._card)
         page.mount(web, self.explain, card=self._card, preprocessing=self._preprocessing)
 
     @bentoml.on_deployment
@@ -129,25 +160,46 @@ class CaptionService:
         except CheckpointError as error:
             raise BentoMLException(str(error)) from error
 
+    @bentoml.on_deployment
+    @staticmethod
+    def refuse_unwritable_feedback() -> None:
+        """As `refuse_damaged_model`: whoever turned feedback on is told at once that it cannot be kept."""
+        feedback_folder()
+
     @bentoml.api(route="/caption", input_spec=ImageUpload, output_spec=CaptionAnswer)
-    async def caption(self, image: Request) -> Response:
+    async def caption(self, request: Request) -> Response:
         """Captions one picture: the file `image` of a multipart form (JPEG, PNG, GIF, WebP, TIFF or BMP)."""
         try:
-            _, result = await self._describe(await read_upload(image), for_page=False)
+            seen, result = await self._describe(await read_upload(request), for_page=False)
         except Refused as refused:
             return refused.response()
-        return JSONResponse(CaptionAnswer.of(result, self._card).model_dump())
+        return JSONResponse(CaptionAnswer.of(result, self._card, receipt=self._receipt(seen, result)).model_dump())
 
-    async def explain(self, data: bytes) -> tuple[Image.Image, CaptionResult]:
-        """Captions the bytes of a picture for the page: a small copy of it, and where each word looked.
+    @bentoml.api(route="/feedback", input_spec=ReportUpload, output_spec=FeedbackAnswer)
+    async def feedback(self, request: Request) -> Response:
+        """Keeps the report of a caption, under the `receipt` that came with it; the picture with consent=yes only."""
+        try:
+            if self._desk is None:
+                raise FeedbackOff(
+                    f"This service takes no feedback. Who runs it turns it on: {FEEDBACK_FOLDER}=/a/folder"
+                )
+            return JSONResponse((await self._desk.take(request)).model_dump())
+        except Refused as refused:
+            return refused.response()
+
+    async def explain(self, data: bytes) -> Captioned:
+        """Captions the bytes of a picture for the page: with a small copy of it, and where each word looked.
 
         Raises:
             Refused: as `POST /caption` answers.
         """
-        preview, result = await self._describe(data, for_page=True)
-        return cast(Image.Image, preview), result
+        seen, result = await self._describe(data, for_page=True)
+        return Captioned(cast(Image.Image, seen.preview), result, self._receipt(seen, result))
 
-    async def _describe(self, data: bytes, *, for_page: bool) -> tuple[Image.Image | None, CaptionResult]:
+    def _receipt(self, seen: Seen, result: CaptionResult) -> str | None:
+        return None if self._desk is None else self._desk.receipt(result.best.caption, seen.sha256)
+
+    async def _describe(self, data: bytes, *, for_page: bool) -> tuple[Seen, CaptionResult]:
         if self._num_waiting >= MAX_WAITING:
             raise Overloaded(f"{self._num_waiting} pictures are waiting for their caption. Try again in a second.")
         self._num_waiting += 1
@@ -156,7 +208,7 @@ class CaptionService:
                 look = partial(see, data, self._preprocessing, with_preview=for_page)
                 seen = await anyio.to_thread.run_sync(look, limiter=self._decoding)
                 del data, look  # not to be kept while it waits for the model
-                return seen.preview, await self._ask(Asked(seen.pixels, with_attention=for_page))
+                return seen, await self._ask(Asked(seen.pixels, with_attention=for_page))
         except TimeoutError as error:
             raise DeadlineExceeded(f"No caption within {DEADLINE_SECONDS:.0f} s. Try again later.") from error
         finally:
@@ -168,6 +220,17 @@ class CaptionService:
         pixels = np.stack([one.pixels for one in batch])
         with_attention = any(one.with_attention for one in batch)
         return self._engine.caption_arrays(pixels, with_attention=with_attention, is_wanted=is_wanted)
+
+
+def _open_desk(release: Release, card: ModelCard) -> FeedbackDesk | None:
+    folder = feedback_folder()
+    if folder is None:
+        return None
+    kept = bentoml.metrics.Counter("captiongen_feedback_total", "Reports of captions that were kept", ["reason"])
+    model = ReportedModel(
+        name=card.name, version=card.version, weights_sha256=release.lineage.model_sha256, bento=card.bento
+    )
+    return FeedbackDesk(folder, model, observe=lambda reason: kept.labels(reason=reason).inc())
 
 
 CaptionService.add_asgi_middleware(KnownHosts)  # type: ignore[attr-defined]  # the decorator made it a Service

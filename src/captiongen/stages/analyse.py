@@ -15,9 +15,18 @@ from captiongen.analysis.facts import FactReader
 from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images, pool
 from captiongen.analysis.pictures import EmbeddedPicture, embed_picture, measure_picture
+from captiongen.analysis.proposals import propose_weights
 from captiongen.analysis.report import render_page
-from captiongen.analysis.tables import label_studio_config, label_studio_tasks, summarise, worst_table
+from captiongen.analysis.tables import (
+    SUMMARY_FILE,
+    WORST_FILE,
+    label_studio_config,
+    label_studio_tasks,
+    summarise,
+    worst_table,
+)
 from captiongen.data.captions_table import read_captions, read_facts
+from captiongen.data.corrections import write_proposals
 from captiongen.data.manifest import read_manifest
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
 from captiongen.errors import DataError
@@ -28,8 +37,7 @@ from captiongen.params import AnalyseParams
 from captiongen.training.inputs import load_features
 from captiongen.types import CaptionedImage, MetricsReport, Split
 
-WORST_FILE, PAGE_FILE, SUMMARY_FILE = "worst.parquet", "index.html", "findings.json"
-TASKS_FILE, CONFIG_FILE = "label_studio.json", "label_studio.xml"
+PAGE_FILE, TASKS_FILE, CONFIG_FILE = "index.html", "label_studio.json", "label_studio.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ def analyse(
     split: Split,
     state_folder: Path,
     out_folder: Path,
+    proposals: Path | None = None,
     rival: Path | None = None,
 ) -> AnalysisResult:
     """Finds what is wrong with the captions of a split; writes a page, a table, a summary and Label Studio's tasks.
@@ -63,6 +72,7 @@ def analyse(
         split: the split that was evaluated.
         state_folder: its cache keeps the encoder's features; safe to delete between runs.
         out_folder: replaced as a whole.
+        proposals: receives what the next training might do better; None where nobody asked.
         rival: another model's captions.parquet of the same split, to compare with.
 
     Raises:
@@ -83,10 +93,13 @@ def analyse(
         for image, inspection, features in zip(images, inspections, pooled, strict=True)
     ]
     reader = FactReader()
-    training = CaptionCorpus.of(data.references("train"), reader)
-    findings = find_all(images, report, facts, training, reader=reader, rival=_rival_captions(rival, images))
+    training = data.references("train")
+    corpus = CaptionCorpus.of(training, reader)
+    findings = find_all(images, report, facts, corpus, reader=reader, rival=_rival_captions(rival, images))
     with atomic_folder(out_folder) as part:
         _write(part, findings, report, pictures, params, loaded, dataset=f"{data.dataset}, {split} split")
+    if proposals is not None:
+        write_proposals(proposals, propose_weights(findings.slices.worse, training, reader, corpus))
     return AnalysisResult(findings, out_folder / PAGE_FILE)
 
 
@@ -122,6 +135,11 @@ def _require_same(
         raise DataError(
             f"Expected captions of model {loaded.manifest.weights_sha256[:12]}, found those of {str(wrote)[:12]}. "
             "Run `dvc repro evaluate`."
+        )
+    if (wanted := loaded.manifest.preprocessing) != data.preprocessing:
+        raise DataError(
+            f"The captioner wants {wanted}, {data.folder} holds {data.preprocessing}: its attention cannot be shown on "
+            "these pictures. Set the section preprocess of params.yaml as it was, and run `dvc repro preprocess`."
         )
 
 

@@ -57,7 +57,7 @@ def load_features(
     They are computed once for these weights and these pictures, whatever else changes.
     """
     kind = "mirrored-features" if is_mirrored else "features"
-    key = _key(kind, data, split, _digest_of_weights(encoder), str(encoder.mean.tolist()))
+    key = _key(kind, data, split, encoder.sha256(), str(encoder.mean.tolist()))
     encoder = encoder.to(device).eval()
 
     @torch.inference_mode()
@@ -88,11 +88,3 @@ def _key(kind: str, data: ProcessedData, split: Split, *more: str) -> str:
     # The prepared pictures themselves: what is read here must be what evaluation reads, whatever made them differ.
     facts = [kind, data.picture_hashes[split], *more]
     return f"{kind}-{split}-" + hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _digest_of_weights(encoder: ImageEncoder) -> str:
-    digest = hashlib.sha256(encoder.describe().encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()

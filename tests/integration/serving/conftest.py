@@ -11,6 +11,7 @@ from served import ServedProcess
 from tiny import tiny_model_folder
 
 from captiongen.adapters.bento_packaging import package
+from captiongen.data.feedback import FeedbackFolder
 from captiongen.files import sha256_of_file
 from captiongen.types import Lineage
 
@@ -65,9 +66,23 @@ def bento_tag(
 
 
 @pytest.fixture(scope="session")
-def served(bento_tag: str, bentoml_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
+def feedback(tmp_path_factory: pytest.TempPathFactory) -> FeedbackFolder:
+    """What the server of all tests keeps of reports."""
+    return FeedbackFolder(tmp_path_factory.mktemp("kept") / "feedback")
+
+
+@pytest.fixture(scope="session")
+def served(
+    bento_tag: str, bentoml_home: Path, feedback: FeedbackFolder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedProcess]:
     folder = tmp_path_factory.mktemp("served")
-    server = ServedProcess(bento_tag, cwd=folder, bentoml_home=bentoml_home, log=folder / "log")
+    server = ServedProcess(
+        bento_tag,
+        cwd=folder,
+        bentoml_home=bentoml_home,
+        log=folder / "log",
+        environment={"CAPTIONGEN_FEEDBACK": str(feedback.root)},
+    )
     try:
         server.wait_until_ready()
         yield server

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from served import ServedProcess
 from tiny import encoded, tiny_picture
+
+from captiongen.data.feedback import FeedbackFolder
 
 WAIT_MS = 60_000
 FILE_INPUT = "#photograph input[type=file]"
@@ -113,10 +116,57 @@ def test_photo_from_the_camera_is_captioned(visit: Visit) -> None:
     visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
 
 
+def test_a_caption_is_reported_with_the_keyboard_alone(visit: Visit, feedback: FeedbackFolder) -> None:
+    """Tab, words, choice and Enter send a report; the thanks name its number and are what a screen reader hears."""
+    visit.upload(encoded(tiny_picture("blue", size=(300, 300))))
+    visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
+    visit.page.locator(".cg-report summary").focus()
+    for key in ("Enter", "Tab"):
+        visit.page.keyboard.press(key)
+    visit.page.keyboard.type("<script>document.title='evil'</script> a blue ball")
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.type("a colour")
+    for key in ("Tab", "Tab", "Enter"):  # past the tick, to the button
+        visit.page.keyboard.press(key)
+    visit.page.wait_for_selector(".cg-report[data-state=sent]", timeout=WAIT_MS)
+    said = visit.page.get_by_role("status").filter(has_text="Thank you")
+    assert said.evaluate("one => one === document.activeElement")
+    kept = feedback.record(said.inner_text().rsplit(" ", 1)[1])
+    assert kept.correction == "<script>document.title='evil'</script> a blue ball"
+    assert (kept.reason, kept.picture_sha256) == ("colour", None)
+    assert kept.caption == visit.page.inner_text(".cg-caption").rstrip(" …").lower()
+    assert visit.page.title() == "CaptionGen"
+    assert visit.errors == []
+
+
+def test_a_picture_goes_along_when_its_owner_says_so(visit: Visit, feedback: FeedbackFolder) -> None:
+    """With the tick the picture is kept too; that of another caption is refused, in words, and the form stays."""
+    visit.upload(encoded(tiny_picture("green", size=(300, 200))))
+    visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
+    visit.page.get_by_text("Report this caption").click()
+    visit.page.get_by_label("What would you say instead?").fill("A green ball.")
+    visit.page.get_by_label("What is wrong?").select_option("object")
+    visit.page.get_by_label("Keep my picture").check()
+    uploaded = visit.page.locator("#photograph img").get_attribute("src")
+    show = "(one, source) => { one.src = source }"
+    visit.page.locator("#photograph img").evaluate(show, visit.page.locator(".cg-stage img").first.get_attribute("src"))
+    visit.page.get_by_role("button", name="Send report").click()
+    visit.page.wait_for_selector(".cg-report[data-state=refused]", timeout=WAIT_MS)
+    assert "the file that was captioned, found another" in visit.page.inner_text(".cg-sent")
+    visit.page.locator("#photograph img").evaluate(show, uploaded)
+    visit.page.get_by_role("button", name="Send report").click()
+    visit.page.wait_for_selector(".cg-report[data-state=sent]", timeout=WAIT_MS)
+    kept = feedback.record(visit.page.inner_text(".cg-sent").rsplit(" ", 1)[1])
+    assert Image.open(BytesIO(feedback.picture(kept) or b"")).size == (300, 200)
+    assert (kept.correction, kept.reason) == ("A green ball.", "object")
+    assert visit.foreign == []
+
+
 def test_page_fits_a_phone(browser: Browser, served: ServedProcess) -> None:
     """At 390 px nothing is cut off or scrolls sideways."""
     with browser.new_context(viewport={"width": 390, "height": 844}) as context:
         visit = Visit(context.new_page(), served.url)
         visit.upload(encoded(tiny_picture("green", size=(600, 400))))
         visit.page.wait_for_selector(".cg-caption", timeout=WAIT_MS)
+        visit.page.get_by_text("Report this caption").click()
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390

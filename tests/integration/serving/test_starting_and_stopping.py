@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,8 @@ import pytest
 import requests
 from served import ServedProcess
 from tiny import encoded, tiny_picture
+
+from captiongen.data.feedback import FeedbackFolder
 
 
 @pytest.fixture
@@ -30,8 +33,14 @@ def serve_source(own_home: Path, project: Path, tmp_path: Path) -> Iterator[Serv
 
 
 def test_sigterm_loses_no_accepted_request(serve_source: ServedProcess) -> None:
-    """Served from the source tree, SIGTERM under load answers what it has accepted and exits with 0."""
+    """Served from the source tree, SIGTERM under load answers what it has accepted and exits with 0.
+
+    Nobody has turned feedback on: the endpoint says how, and no caption comes with a receipt.
+    """
     serve_source.wait_until_ready()
+    report = requests.post(f"{serve_source.url}/feedback", files={"receipt": (None, "x")}, timeout=60)
+    assert report.status_code == 404
+    assert "CAPTIONGEN_FEEDBACK" in report.json()["error"]
     # So large that decoding four of them takes seconds.
     picture = encoded(tiny_picture(size=(500, 400)).resize((5600, 4400)), "JPEG", progressive=True)
 
@@ -44,10 +53,11 @@ def test_sigterm_loses_no_accepted_request(serve_source: ServedProcess) -> None:
         while num_under_way(serve_source) < 4:
             assert time.monotonic() < give_up, "the requests were never under way together"
         code = serve_source.terminate()
-        models = [answer.json()["model"] for answer in answers if answer.status_code == 200]
+        captions = [answer.json() for answer in answers if answer.status_code == 200]
     assert code == 0
-    assert len(models) == 4
-    assert {(model["version"], model["bento"]) for model in models} == {("8", "source")}
+    assert len(captions) == 4
+    assert {(one["model"]["version"], one["model"]["bento"]) for one in captions} == {("8", "source")}
+    assert {one["receipt"] for one in captions} == {None}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
@@ -63,6 +73,53 @@ def test_a_worker_ends_with_a_server_that_is_killed(serve_source: ServedProcess)
     for worker in alive:
         worker.kill()
     assert not alive
+
+
+@pytest.mark.slow
+def test_a_killed_server_keeps_every_report_that_it_confirmed(
+    bento_tag: str, bentoml_home: Path, tmp_path: Path
+) -> None:
+    """SIGKILL of two workers amid reports: all that were confirmed are whole, and receipts outlive the restart."""
+    kept = FeedbackFolder(tmp_path / "feedback")
+    environment = {
+        "CAPTIONGEN_FEEDBACK": str(kept.root),
+        "BENTOML_CONFIG_OPTIONS": "services.captiongen.workers=2",
+    }
+    picture, confirmed, unused = encoded(tiny_picture(size=(1200, 900)), "JPEG"), set(), []
+
+    def client(url: str) -> None:
+        with suppress(requests.RequestException):
+            while True:
+                receipt = requests.post(f"{url}/caption", files={"image": picture}, timeout=30).json()["receipt"]
+                unused.append(receipt)
+                form = {"receipt": (None, receipt), "consent": (None, "yes"), "image": picture}
+                confirmed.add(requests.post(f"{url}/feedback", files=form, timeout=30).json()["id"])
+                unused.remove(receipt)
+
+    for turn in range(3):
+        server = ServedProcess(
+            bento_tag, cwd=tmp_path, bentoml_home=bentoml_home, log=tmp_path / "log", environment=environment
+        )
+        try:
+            server.wait_until_ready()
+            for receipt in unused[-2:]:
+                again = requests.post(f"{server.url}/feedback", files={"receipt": (None, receipt)}, timeout=30)
+                assert again.status_code in (200, 409), again.text
+            workers = psutil.Process(server.process.pid).children(recursive=True)
+            with ThreadPoolExecutor(6) as pool:
+                clients = [pool.submit(client, server.url) for _ in range(6)]
+                before = len(confirmed)
+                while len(confirmed) < before + 20 + 7 * turn:
+                    time.sleep(0.01)
+                for process in (server.process, *workers):
+                    process.kill()
+            assert all(one.exception() is None for one in clients)
+            assert "captiongen:2" in server.output()
+        finally:
+            server.kill()
+        records = list(kept.records())
+        assert confirmed <= {record.id for record in records}
+        assert all(kept.picture(record) for record in records if record.picture_sha256)
 
 
 def num_under_way(served: ServedProcess) -> float:

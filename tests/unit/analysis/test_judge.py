@@ -1,5 +1,9 @@
 """The judge orders captions as people would, by the references alone."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from captiongen.analysis.facts import FactReader
@@ -51,11 +55,30 @@ def test_an_empty_caption_is_worth_nothing(judge: Judge):
 
 
 def test_a_second_scorer_that_looks_at_the_picture_is_asked():
-    """The image's own score counts as much as that of the references."""
+    """The image's own score moves the score towards it, less than the references hold it."""
     judge = Judge(REFERENCES, FactReader(), image_scorer=lambda image_id, caption: float("dog" in caption))
     found = judge.judge("boat", "a dog")
     assert found.image_score == 1.0
-    assert found.score == pytest.approx((1.0 + Judge(REFERENCES, FactReader()).judge("boat", "a dog").score) / 2)
+    blind = Judge(REFERENCES, FactReader()).judge("boat", "a dog")
+    assert blind.image_score is None
+    assert blind.score < found.score < (blind.score + 1.0) / 2
+
+
+def test_captions_are_also_compared_as_wholes(judge: Judge):
+    """What lies near the references scores more than what lies far, the words being as they are."""
+
+    def embed(captions: Sequence[str]) -> npt.NDArray[np.float64]:
+        """On the circle: dogs above, all else to the right; an empty caption nowhere."""
+        places = [(0.0, 0.0) if not one else (0.0, 1.0) if "dog" in one else (1.0, 0.0) for one in captions]
+        return np.array(places)
+
+    embedding = Judge(REFERENCES, FactReader(), embedder=embed)
+    near, far, empty = (embedding.judge("dog", caption) for caption in ("a dog", "a beach", ""))
+    assert (near.likeness, far.likeness, empty.likeness) == (1.0, 0.0, 0.0)
+    assert judge.judge("dog", "a dog").likeness is None
+    assert near.score > judge.judge("dog", "a dog").score
+    assert 0.0 < far.score < judge.judge("dog", "a beach").score
+    assert empty.score == 0.0
 
 
 def test_an_image_without_references_is_named(judge: Judge):

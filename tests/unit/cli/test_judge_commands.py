@@ -17,7 +17,8 @@ CAPTIONS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)  # a project without models
     write_files(tmp_path / "photos", {name: encode(gradient(seed=seed)) for seed, name in enumerate(CAPTIONS)})
     lines = [f"{name}#{number}\t{text}\n" for name, texts in CAPTIONS.items() for number, text in enumerate(texts)]
     (tmp_path / "captions.txt").write_text("".join(lines))
@@ -42,6 +43,12 @@ def test_each_candidate_gets_a_line_in_its_order(folder: Path):
     assert "colour: red (brown)" in rows[2]["errors"]
 
 
+def test_a_caption_may_be_empty(folder: Path):
+    """What says nothing is worth nothing."""
+    empty, dots = _judge(folder, "image\tcaption\ndog.png\t\ndog.png\t...\n")
+    assert (empty["caption"], empty["score"], dots["score"]) == ("", "0.000000", "0.000000")
+
+
 def test_columns_may_stand_in_any_order(folder: Path):
     """The first line says which column is which."""
     (row,) = _judge(folder, "caption\tother\timage\na dog\tx\tdog.png\n")
@@ -55,11 +62,11 @@ def test_columns_may_stand_in_any_order(folder: Path):
         ("", "found nothing", DataError.exit_code),
         ("image\tcaption\n", "found none", DataError.exit_code),
         ("image\tcaption\ncat.png\ta cat\n", "failed 1 times", DataError.exit_code),
-        ("image\tcaption\ndog.png\t\nman.png\n", "failed 2 times", DataError.exit_code),
+        ("image\tcaption\n\ta dog\nman.png\n", "failed 2 times", DataError.exit_code),
     ],
 )
 def test_what_cannot_be_judged_stops_the_command(folder: Path, candidates: str, words: str, code: int):
-    """A missing column, an unknown image, an empty caption: an error in words, and no scores."""
+    """A missing column, an unknown image, a missing cell: an error in words, and no scores."""
     with pytest.raises(CaptionGenError, match=words) as caught:
         _judge(folder, candidates)
     assert caught.value.exit_code == code

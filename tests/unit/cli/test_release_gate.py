@@ -157,3 +157,39 @@ def test_a_champion_of_other_data_is_said_to_be_one():
 def test_a_verdict_that_was_kept_before_the_floor_was_asked_of_all_is_still_read():
     """The tags of an older release have fewer figures."""
     assert Verdict(True, "7", 1000, 1.0, 0.5, 1.5, 0.0).missed() == ()
+
+
+ANIMALS = ("dog", "cat", "horse", "bird")
+
+
+def many(things: tuple[str, ...], *, broken: tuple[str, ...] = (), mended: bool = False) -> list[CaptionedImage]:
+    """Twenty images of each thing; captions of broken ones are wrong, mended ones are what a person said."""
+    rows = []
+    for thing in things:
+        for number in range(20):
+            references = (f"a {thing} number {number} on green grass", f"one {thing} on the grass")
+            said = "a man in a hat" if thing in broken else references[0] if mended else f"a {thing} on green grass"
+            rows.append(CaptionedImage(f"{thing}-{number}", (Hypothesis(said, (), -1.0, -1.0),), references))
+    return rows
+
+
+def test_a_challenger_that_breaks_a_slice_is_refused_though_its_mean_rises():
+    """What it gains on boats and kites does not pay for the dogs; the verdict names the slice and the setting."""
+    things = (*ANIMALS, "boat", "kite", "ball", "truck")
+    champion, challenger = many(things), many(things, broken=("dog",), mended=True)
+    verdict = against("3", challenger, champion, PARAMS)
+    assert verdict.low > 0
+    assert not verdict.is_passed
+    assert verdict.broken_slices["topic: dogs"] < 0
+    assert "topic: animals" not in verdict.broken_slices
+    assert verdict.missed() == ("release.broken_slices",)
+    assert "breaks slices of images, beyond chance: topic: dogs (-" in verdict.describe()
+    reported = against("3", challenger, champion, PARAMS.model_copy(update={"broken_slices": "report"}))
+    assert reported.is_passed
+    assert reported.broken_slices == verdict.broken_slices
+
+
+def test_equals_break_no_slice():
+    """The same captions are worse nowhere."""
+    rows = many(ANIMALS)
+    assert against("3", rows, rows, PARAMS).broken_slices == {}

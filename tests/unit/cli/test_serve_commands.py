@@ -1,5 +1,6 @@
 """`captiongen serve` where it cannot serve."""
 
+import os
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from captiongen.cli import serve_commands
+from captiongen.cli.layout import Layout
 from captiongen.errors import ServiceError, UsageError
 
 NOBODY = "http://127.0.0.1:9"
@@ -59,6 +61,16 @@ def test_what_is_no_tag_is_said_in_words(tag: str):
         serve_commands._find_bento(tag)
 
 
+def test_feedback_is_kept_in_the_project_unless_the_user_named_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`--feedback` leaves the server an absolute folder; one that the environment names stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAPTIONGEN_FEEDBACK", "")
+    assert serve_commands._take_feedback(Layout()) == str(tmp_path / ".captiongen" / "feedback")
+    assert os.environ["CAPTIONGEN_FEEDBACK"] == str(tmp_path / ".captiongen" / "feedback")
+    monkeypatch.setenv("CAPTIONGEN_FEEDBACK", "/srv/feedback")
+    assert serve_commands._take_feedback(Layout()) == os.environ["CAPTIONGEN_FEEDBACK"] == "/srv/feedback"
+
+
 def test_a_taken_port_is_said_in_words():
     """Where something listens it offers the next port."""
     with socket.socket() as listener:
@@ -66,7 +78,7 @@ def test_a_taken_port_is_said_in_words():
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=rf"Port {port} is taken.*--port {port + 1}"):
-            serve_commands._need_port(port)
+            serve_commands.need_port(port)
 
 
 def test_a_page_that_does_not_come_is_said_in_words(opened: list[str], capsys: pytest.CaptureFixture[str]):

@@ -146,8 +146,8 @@ def test_features_of_mirrored_pictures_come_with_mirrored_captions():
         assert [[token for token in caption if token] for caption in row] == [list(caption) for caption in expected]
 
 
-def shown_images(data: TrainingSet, *, epoch: int = 1, **share: int) -> list[int]:
-    batches = epoch_batches(data, batch_size=4, augmentation=PLAIN, seed=1, epoch=epoch, **share)
+def shown_images(data: TrainingSet, *, epoch: int) -> list[int]:
+    batches = epoch_batches(data, batch_size=4, augmentation=PLAIN, seed=1, epoch=epoch)
     return [position for batch in batches for position in batch.positions]
 
 
@@ -181,9 +181,9 @@ def test_a_weight_is_the_mean_over_epochs():
     """Over many epochs an image comes as often as its weight says; weight 0 never, weight 2 twice each time."""
     weights = [0.0, 0.25, 0.5, 1.0, 1.25, 2.0, 3.0]  # they sum up to 8
     data = replace(training_set(len(weights)), weights=weights)
-    epochs = [Counter(shown_images(data, epoch=epoch)) for epoch in range(400)]
+    epochs = [Counter(shown_images(data, epoch=epoch)) for epoch in range(200)]
     means = [sum(epoch[position] for epoch in epochs) / len(epochs) for position in range(len(weights))]
-    assert means == pytest.approx(weights, abs=0.08)
+    assert means == pytest.approx(weights, abs=0.1)
     assert {epoch[0] for epoch in epochs} == {0}
     assert {epoch[5] for epoch in epochs} == {2}
 
@@ -197,12 +197,19 @@ def test_an_image_that_comes_twice_is_changed_anew_each_time():
 
 @pytest.mark.parametrize("num_processes", [2, 3])
 def test_processes_share_weighted_epochs(num_processes):
-    """Several processes together show what one would."""
-    data = replace(training_set(20), weights=[1.0, 2.5] * 10)
-    alone = Counter(shown_images(data))
-    shared = sum(
-        (Counter(shown_images(data, rank=rank, num_processes=num_processes)) for rank in range(num_processes)),
-        Counter(),
-    )
-    # A last batch of fewer images than processes would go to all: 35 images in batches of 4 end with 3.
-    assert shared == alone
+    """Several processes together show what one would, each showing of a picture changed as it would be there."""
+    data = replace(training_set(20), weights=[1.0, 2.4] * 10)  # 34 images, which end with a batch of 2
+    augmentation = AugmentationParams(mirror=True, min_crop_area=0.5, colour=0.2)
+
+    def shown(**share):
+        batches = epoch_batches(data, batch_size=4, augmentation=augmentation, seed=1, epoch=1, **share)
+        return [
+            list(zip(one.positions, [picture.sum().item() for picture in one.inputs], strict=True)) for one in batches
+        ]
+
+    shares = [shown(rank=rank, num_processes=num_processes) for rank in range(num_processes)]
+    for whole, *parts in zip(shown(), *shares, strict=True):
+        if len(whole) < num_processes:
+            assert parts == [whole] * num_processes
+        else:
+            assert sorted(one for part in parts for one in part) == sorted(whole)

@@ -12,6 +12,7 @@ from captiongen.data.corrected import Corrected, UsableImage, correct
 from captiongen.data.corrections import Decision, Kind, Picture, Proposal
 from captiongen.data.look_alikes import perceptual_hash
 from captiongen.errors import DataError
+from tests.corrected import drop, relabel, weigh
 from tests.datasets import encode, gradient
 
 _NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -30,18 +31,6 @@ IMAGES = [
     _image("c", "dev", seed=3),
     _image("d", "test", seed=4),
 ]
-
-
-def drop(image_id: str, caption: str) -> Proposal:
-    return Proposal(Kind.DROP_CAPTION, (image_id,), "audit", "Wrong.", 0.9, caption=caption)
-
-
-def relabel(image_id: str, caption: str, instead: str) -> Proposal:
-    return Proposal(Kind.RELABEL_CAPTION, (image_id,), "audit", "Wrong.", 0.9, caption=caption, instead=instead)
-
-
-def weigh(*image_ids: str, weight: float) -> Proposal:
-    return Proposal(Kind.WEIGHT_IMAGES, image_ids, "analysis", "Hard.", 0.9, weight=weight)
 
 
 def add(folder: Path, data: bytes, caption: str = "A cat sleeps.", image_id: str = "new") -> Proposal:

@@ -90,6 +90,13 @@ def test_decisions_come_back_with_their_proposals(tmp_path: Path):
     assert read_decisions(tmp_path / "d.jsonl") == (decided,)
 
 
+def test_no_proposals_are_a_file_with_a_byte(tmp_path: Path):
+    """Nothing comes back as nothing, and DVC, which warns of empty files, finds none."""
+    write_proposals(tmp_path / "p.jsonl", [])
+    assert read_proposals(tmp_path / "p.jsonl") == ()
+    assert (tmp_path / "p.jsonl").stat().st_size > 0
+
+
 def test_no_file_is_no_proposals(tmp_path: Path):
     """Where nothing was proposed or decided there is nothing."""
     assert read_proposals(tmp_path / "p.jsonl") == ()

@@ -14,17 +14,18 @@ from PIL import Image
 from captiongen.serving import page
 from captiongen.serving.answer import ModelCard
 from captiongen.serving.limits import BadUpload
+from captiongen.serving.result_view import Captioned
 from captiongen.serving.uploads import decode_upload
 from captiongen.types import CaptionResult, Hypothesis, Preprocessing, WordScore
 
 
-async def explain(data: bytes) -> tuple[Image.Image, CaptionResult]:
+async def explain(data: bytes) -> Captioned:
     """A fake model that calls every picture a thing."""
     thing = Hypothesis("thing", (WordScore("thing", 0.5),), log_probability=-1.0, score=-1.0)
-    return Image.new("RGB", (8, 8)), CaptionResult((thing,), np.ones((1, 1, 2), dtype=np.float32))
+    return Captioned(Image.new("RGB", (8, 8)), CaptionResult((thing,), np.ones((1, 1, 2), dtype=np.float32)), "receipt")
 
 
-async def refuse(data: bytes) -> tuple[Image.Image, CaptionResult]:
+async def refuse(data: bytes) -> Captioned:
     raise BadUpload("cut off")
 
 
@@ -47,13 +48,23 @@ def test_the_result_is_drawn_beside_the_event_loop(monkeypatch: pytest.MonkeyPat
     """Drawing and encoding take a while, in which other requests are still answered."""
     threads = []
 
-    def draw(*_: object) -> str:
+    def draw(*_: object, **__: object) -> str:
         threads.append(threading.current_thread())
         return "drawn"
 
     monkeypatch.setattr(page, "result_view", draw)
     assert show(build(explain), b"picture") == "drawn"
     assert threads != [threading.main_thread()]
+
+
+def test_only_uploads_can_be_sent_along_with_a_report() -> None:
+    """A report of a picture that the page itself offers asks for no consent: it is nobody's."""
+    blocks = build(explain, dataset="scenes")
+    [choose] = [one.fn for one in blocks.fns.values() if one.fn is not None and one.fn.__name__ == "show_example"]
+    chosen = gradio.SelectData(None, {"index": 0, "value": None})
+    assert "Report this caption" in (example := anyio.run(choose, chosen))
+    assert "consent" not in example
+    assert "consent" in show(blocks, b"picture")
 
 
 def test_refusal_is_shown_in_its_own_words() -> None:

@@ -14,6 +14,7 @@ from tiny import encoded, tiny_picture
 
 from captiongen.serving import page
 from captiongen.serving.answer import ModelCard
+from captiongen.serving.result_view import Captioned
 from captiongen.types import CaptionResult, Hypothesis, Preprocessing
 
 API = "/gradio_api"
@@ -29,10 +30,11 @@ class Visit:
         page.mount(web, self.explain, card=card, preprocessing=Preprocessing(image_size_px=8, resize="squash"))
         self.http = TestClient(web, raise_server_exceptions=False)
 
-    async def explain(self, data: bytes) -> tuple[Image.Image, CaptionResult]:
+    async def explain(self, data: bytes) -> Captioned:
         """A fake model that calls every picture a thing."""
         self.asked.append(data)
-        return Image.new("RGB", (8, 8)), CaptionResult((Hypothesis("thing", (), log_probability=-1.0, score=-1.0),))
+        thing = Hypothesis("thing", (), log_probability=-1.0, score=-1.0)
+        return Captioned(Image.new("RGB", (8, 8)), CaptionResult((thing,)), receipt=None)
 
     def ask_of(self, path: str, **more: Any) -> str:
         """What the page answers when the picture field names this path."""

@@ -1,17 +1,29 @@
-"""The stage `analyse`: a table of all captions and a page of the worst."""
+"""The stage `analyse`: a table of all captions, a summary, tasks for labelling, and a page."""
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from evaluated import Evaluated, evaluated
 
+from captiongen.analysis.tables import WORST_SCHEMA, shown_tables
 from captiongen.data.captions_table import read_facts, write_captions
 from captiongen.errors import DataError
 from captiongen.params import AnalyseParams
-from captiongen.stages.analyse import WORST_SCHEMA, AnalysisResult, analyse
+
+FILES = {"worst.parquet", "findings.json", "index.html", "label_studio.json", "label_studio.xml"}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluated, Path]:
+    """An evaluation, and its analysis against itself."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    done = evaluated(folder)
+    done.analyse(folder / "analysis", rival=done.evaluation_folder / "captions.parquet")
+    return done, folder / "analysis"
 
 
 @pytest.fixture
@@ -19,70 +31,135 @@ def done(tmp_path: Path) -> Evaluated:
     return evaluated(tmp_path)
 
 
-def _analyse(done: Evaluated, out_folder: Path, num_worst: int = 3) -> AnalysisResult:
-    return analyse(
-        AnalyseParams(num_worst=num_worst),
-        evaluation_folder=done.evaluation_folder,
-        data_folder=done.data_folder,
-        split="test",
-        out_folder=out_folder,
-    )
+def _cards(page: str) -> list[dict]:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def test_the_table_holds_every_image_worst_first(done: Evaluated, tmp_path: Path):
+def test_the_table_holds_every_image_worst_first(kept: tuple[Evaluated, Path]):
     """worst.parquet has a row for each evaluated image, ordered by badness, wrong captions before right ones."""
-    result = _analyse(done, tmp_path / "analysis")
-    table = pq.read_table(tmp_path / "analysis" / "worst.parquet")
+    done, folder = kept
+    table = pq.read_table(folder / "worst.parquet")
     assert table.schema.equals(WORST_SCHEMA)
     rows = table.to_pylist()
     assert [row["rank"] for row in rows] == list(range(1, 9))
     assert sorted((row["badness"] for row in rows), reverse=True) == [row["badness"] for row in rows]
-    assert {row["image_id"] for row in rows[:3]} == {"red_ball.png", "red_box.png", "blue_box.png"}
-    assert [one.image.image_id for one in result.ranked] == [row["image_id"] for row in rows]
-    assert rows[0]["references"] == list(result.ranked[0].image.references)
-    assert rows[0]["alternatives"] == [result.ranked[0].image.hypotheses[1].caption]
+    assert {row["image_id"] for row in rows[:3]} == {f"test_{n}.png" for n in ("red_ball", "red_box", "blue_box")}
+    by_id = {one.image_id: one for one in done.images}
+    assert rows[0]["references"] == list(by_id[rows[0]["image_id"]].references)
+    assert rows[0]["alternatives"] == [by_id[rows[0]["image_id"]].hypotheses[1].caption]
 
 
-def test_the_page_needs_nothing_from_outside(done: Evaluated, tmp_path: Path):
+def test_errors_are_named_in_the_table(kept: tuple[Evaluated, Path]):
+    """A cut caption is truncated, a doubled word is repeated, and one that stands in the train split is copied."""
+    rows = {row["image_id"]: row for row in pq.read_table(kept[1] / "worst.parquet").to_pylist()}
+    found = {name: {error["type"] for error in row["errors"]} for name, row in rows.items()}
+    assert {"truncation", "repetition"} <= found["test_blue_box.png"]
+    assert "repetition" in found["test_red_ball.png"]
+    assert found["test_green_ball.png"] == {"copied"}
+    assert rows["test_blue_box.png"]["is_truncated"]
+
+
+def test_the_nearest_training_picture_is_the_one_that_shows_the_same(kept: tuple[Evaluated, Path]):
+    """Each test picture has a twin in the train split here."""
+    rows = pq.read_table(kept[1] / "worst.parquet").to_pylist()
+    assert {row["nearest_training_image"].removeprefix("train") for row in rows} == {
+        row["image_id"].removeprefix("test") for row in rows
+    }
+    assert all(row["similarity"] > 0.99 for row in rows)
+
+
+def test_the_summary_prices_errors_and_blames_somebody(kept: tuple[Evaluated, Path]):
+    """findings.json has a gain with its interval for each mendable type, shares of faults, and the comparison."""
+    summary = json.loads((kept[1] / "findings.json").read_text())
+    assert summary["num_images"] == 8
+    costs = {cost["type"]: cost for cost in summary["costs"]}
+    assert costs["repetition"]["num_captions"] == 3
+    assert (
+        costs["repetition"]["gain"]["low"] <= costs["repetition"]["gain"]["mean"] <= costs["repetition"]["gain"]["high"]
+    )
+    assert costs[None]["gain"]["mean"] >= max(cost["gain"]["mean"] for cost in summary["costs"] if cost["gain"])
+    assert 0 < sum(summary["faults"].values()) <= 1
+    assert summary["comparison"]["fixed"] == summary["comparison"]["broken"] == []
+    assert summary["comparison"]["difference"]["mean"] == 0
+
+
+def test_the_page_needs_nothing_from_outside(kept: tuple[Evaluated, Path]):
     """Pictures are embedded, one a card, and no address is fetched."""
-    page = _analyse(done, tmp_path / "analysis").page.read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg;base64,") == 3 + 5
+    page = (kept[1] / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 8
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "http" not in re.sub(r"http-equiv", "", page)
 
 
-def test_captions_cannot_inject_markup(done: Evaluated, tmp_path: Path):
-    """What a model says is text, whatever it says."""
-    page = _analyse(done, tmp_path / "analysis").page.read_text(encoding="utf-8")
-    assert "&lt;b&gt;ball&lt;/b&gt;" in page
+def test_captions_cannot_inject_markup(kept: tuple[Evaluated, Path]):
+    """What a model says is text, whatever it says: no caption can end the script that holds it."""
+    page = (kept[1] / "index.html").read_text(encoding="utf-8")
     assert "<b>ball" not in page
+    assert any("<b>ball</b>" in card["nbest"][0][0] for card in _cards(page))
 
 
-def test_best_captions_never_repeat_worst_ones(done: Evaluated, tmp_path: Path):
-    """With as many worst as images no card is shown twice."""
-    page = _analyse(done, tmp_path / "analysis", num_worst=50).page.read_text(encoding="utf-8")
-    assert page.count("<article") == 8
-    assert 'data-group="best"' not in page
+def test_a_card_has_attention_for_every_word(kept: tuple[Evaluated, Path]):
+    """One map a word, of the side that the card says, four base64 letters for three bytes."""
+    card = next(card for card in _cards((kept[1] / "index.html").read_text()) if card["id"] == "test_green_ball.png")
+    num_bytes = len(card["words"]) * card["grid"] ** 2
+    assert len(card["attention"]) == 4 * -(-num_bytes // 3)
+    assert card["aspect"] == 2.0
+    assert [word[0] for word in card["words"]] == ["a", "green", "ball"]
 
 
-def test_the_same_evaluation_gives_the_same_bytes(done: Evaluated, tmp_path: Path):
+def test_tasks_fit_the_labelling_interface(kept: tuple[Evaluated, Path]):
+    """Every variable of the interface is in every task's data, and every predicted choice is one of its choices."""
+    interface = ElementTree.parse(kept[1] / "label_studio.xml")  # noqa: S314 - written by the product
+    tasks = json.loads((kept[1] / "label_studio.json").read_text())
+    variables = {node.get("value")[1:] for node in interface.iter() if (node.get("value") or "").startswith("$")}
+    choices = {node.get("value") for node in interface.iter("Choice")}
+    names = {node.get("name") for node in interface.iter()}
+    assert len(tasks) == 8
+    for task in tasks:
+        assert variables <= task["data"].keys()
+        (result,) = task["predictions"][0]["result"]
+        assert {result["from_name"], result["to_name"]} <= names
+        assert set(result["value"]["choices"]) <= choices
+
+
+def test_an_analysis_can_be_shown_as_tables(kept: tuple[Evaluated, Path]):
+    """Worst captions with their errors in words, costs and regressions; numbers are rounded for people."""
+    tables = {table.key: table.rows for table in shown_tables(kept[1], num_worst=2)}
+    assert [row["rank"] for row in tables["worst-captions"]] == [1, 2]
+    assert any("repetition: dog" in row["errors"] for row in tables["worst-captions"])
+    assert tables["error-costs"][-1]["error"] == "all of them"
+    assert tables["slices"] == tables["regressions"] == ()  # eight images have no slice of fifteen
+
+
+def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
+    """`num_shown` bounds the cards, `num_worst` the tasks; the table keeps all."""
+    done.analyse(tmp_path / "analysis", AnalyseParams(num_shown=3, num_worst=2))
+    assert len(_cards((tmp_path / "analysis" / "index.html").read_text())) == 3
+    assert len(json.loads((tmp_path / "analysis" / "label_studio.json").read_text())) == 2
+    assert pq.read_metadata(tmp_path / "analysis" / "worst.parquet").num_rows == 8
+
+
+def test_the_same_evaluation_gives_the_same_bytes(kept: tuple[Evaluated, Path], tmp_path: Path):
     """Analysing twice changes nothing, so DVC's hash of the folder stays."""
-    folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        _analyse(done, folder)
-    for name in ("worst.parquet", "index.html"):
-        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    done, folder = kept
+    done.analyse(tmp_path / "again", rival=done.evaluation_folder / "captions.parquet")
+    assert {path.name for path in folder.iterdir()} == FILES
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_another_split_is_refused_and_nothing_is_replaced(done: Evaluated, tmp_path: Path):
-    """Captions of other images than the data's stop the stage; the earlier analysis stays."""
-    _analyse(done, tmp_path / "analysis")
-    before = (tmp_path / "analysis" / "index.html").read_bytes()
+@pytest.mark.parametrize(
+    ("fact", "message"), [("split_hash", "same test split"), ("model_sha256", "captions of model")]
+)
+def test_captions_of_other_data_or_of_another_model_are_refused(
+    done: Evaluated, tmp_path: Path, fact: str, message: str
+):
+    """What does not belong together stops the stage, and nothing is written."""
     captions = done.evaluation_folder / "captions.parquet"
-    write_captions(captions, done.images, facts=read_facts(captions) | {"split_hash": "0" * 64})
-    with pytest.raises(DataError, match="same test split"):
-        _analyse(done, tmp_path / "analysis", num_worst=1)
-    assert (tmp_path / "analysis" / "index.html").read_bytes() == before
+    write_captions(captions, done.images, facts=read_facts(captions) | {fact: "0" * 64})
+    with pytest.raises(DataError, match=message):
+        done.analyse(tmp_path / "analysis")
+    assert not (tmp_path / "analysis").exists()
 
 
 def test_metrics_of_other_captions_are_refused(done: Evaluated, tmp_path: Path):
@@ -92,4 +169,11 @@ def test_metrics_of_other_captions_are_refused(done: Evaluated, tmp_path: Path):
     report["per_image"].pop()
     path.write_text(json.dumps(report))
     with pytest.raises(DataError, match="dvc repro evaluate"):
-        _analyse(done, tmp_path / "analysis")
+        done.analyse(tmp_path / "analysis")
+
+
+def test_a_rival_that_captioned_other_images_is_refused(done: Evaluated, tmp_path: Path):
+    """Two models are compared on the same images or not at all."""
+    write_captions(tmp_path / "rival.parquet", done.images[:-1])
+    with pytest.raises(DataError, match="same images"):
+        done.analyse(tmp_path / "analysis", rival=tmp_path / "rival.parquet")

@@ -19,6 +19,7 @@ from captiongen.stages.preprocess import preprocess
 from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Finding, Preprocessing, ValidationReport
+from tests.corrected import drop, weigh
 from tests.datasets import encode, gradient, write_files, write_table_dataset
 from tests.tiny import LANGUAGE_MODELS
 
@@ -57,10 +58,6 @@ def _run(project: Path, params: PreprocessParams = _PARAMS, out: str = "out") ->
 def _accept(project: Path, *proposals: Proposal) -> None:
     decided = [Decision(one, datetime(2026, 1, 31, tzinfo=UTC)) for one in proposals]
     write_decisions(CorrectionsFolder(project / "corrections").accepted, decided)
-
-
-def _drop(image_id: str, caption: str) -> Proposal:
-    return Proposal(Kind.DROP_CAPTION, (image_id,), "audit", "Wrong.", 0.9, caption=caption)
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])
@@ -211,9 +208,9 @@ def test_a_bpe_tokenizer_may_be_asked_for(project: Path):
 
 
 def test_accepted_corrections_change_train_alone(project: Path, capsys: pytest.CaptureFixture[str]):
-    """A caption is dropped from shards and hash of train, all else stays; what was done and what fits no more is told."""
+    """A caption is dropped from shards and hash of train, all else stays; what was done, and not, is told."""
     before = _run(project)
-    _accept(project, _drop("0.png", "A dog number 1 , running ."), misfit := _drop("7.png", "<b> A dog"))
+    _accept(project, drop("0.png", "A dog number 1 , running ."), misfit := drop("7.png", "<b> A dog"))
     after = _run(project)
     assert after.references("train")["0.png"] == ("A dog number 0 , running .",)
     assert after.references("dev") == before.references("dev")
@@ -236,7 +233,7 @@ def test_an_added_picture_is_a_training_image_and_weights_are_kept(project: Path
     _accept(
         project,
         Proposal(Kind.ADD_IMAGE, ("new",), "feedback", "", 1.0, instead="A cat .", picture=picture),
-        Proposal(Kind.WEIGHT_IMAGES, ("0.png", "1.png"), "analysis", "Hard.", 0.5, weight=2.0),
+        weigh("0.png", "1.png", weight=2.0),
     )
     write_files(project / "corrections" / "pictures", {"cat.png": data})
     processed = _run(project)

@@ -1,0 +1,95 @@
+"""A person's way through proposed corrections: one after the other, to be accepted, rejected or skipped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from captiongen.data.corrections import Proposal
+from captiongen.data.decisions import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """An image to look at.
+
+    Attributes:
+        image_id: its name.
+        file: an encoded picture; None where it cannot be had.
+        captions: what training reads today.
+    """
+
+    image_id: str
+    file: bytes | None
+    captions: tuple[str, ...] = ()
+
+
+class Desk(Protocol):
+    """Where proposals come from and decisions go to."""
+
+    def undecided(self) -> Sequence[Proposal]:
+        """Returns what is to be decided, the surest first."""
+
+    def images(self, proposal: Proposal) -> Sequence[ShownImage]:
+        """Returns what a person needs to see: the image, or the first ones of a slice."""
+
+    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
+        """Keeps a decision; it is on the disk when this returns."""
+
+    def undo(self, proposal_id: str) -> None:
+        """Takes a decision back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What one person did so far.
+
+    Attributes:
+        skipped: ids, the first one first; they come again after all others.
+        decided: ids, the last one last.
+        taken_back: an id that is to be shown next, "" for none.
+    """
+
+    skipped: tuple[str, ...] = ()
+    decided: tuple[str, ...] = ()
+    taken_back: str = ""
+
+
+class Review:
+    """Moves a person from proposal to proposal. A proposal that others decided meanwhile is not shown.
+
+    Args:
+        desk: where proposals come from and decisions go to.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def queue(self, visit: Visit) -> list[Proposal]:
+        """Returns what is to be decided, in the order in which it is shown."""
+
+        def place(proposal: Proposal) -> int:
+            if proposal.id == visit.taken_back:
+                return -2
+            return visit.skipped.index(proposal.id) if proposal.id in visit.skipped else -1
+
+        return sorted(self.desk.undecided(), key=place)
+
+    def decide(self, visit: Visit, proposal_id: str, verdict: Verdict) -> Visit:
+        """Decides on the proposal that the person saw, and on no other."""
+        seen = [one for one in self.desk.undecided() if one.id == proposal_id]
+        for proposal in seen:
+            self.desk.decide(proposal, verdict)
+        return replace(visit, decided=(*visit.decided, *(one.id for one in seen)), taken_back="")
+
+    def skip(self, visit: Visit, proposal_id: str) -> Visit:
+        """Leaves a proposal for later."""
+        others = (one for one in visit.skipped if one != proposal_id)
+        return replace(visit, skipped=(*others, proposal_id), taken_back="")
+
+    def undo(self, visit: Visit) -> Visit:
+        """Takes this person's last decision back, and shows the proposal again."""
+        if not visit.decided:
+            return visit
+        *before, last = visit.decided
+        self.desk.undo(last)
+        return replace(visit, decided=tuple(before), taken_back=last)

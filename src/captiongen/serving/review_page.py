@@ -1,0 +1,124 @@
+"""The page on which people decide on proposed corrections: on this machine only, by mouse or keyboard."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any, Literal
+
+import gradio
+import uvicorn
+from fastapi import FastAPI
+
+from captiongen.data.decisions import Verdict
+from captiongen.errors import CaptionGenError
+from captiongen.serving.hosts import KnownHosts
+from captiongen.serving.page_routes import PageRoutes
+from captiongen.serving.review import Desk, Review, Visit
+from captiongen.serving.review_view import DONE, proposal_view
+
+_HEAD = '<div class="cr-head"><h1>Corrections</h1><p>Each decision is kept at once. Keys: A, R, S, U.</p></div>'
+#: Presses the button whose key was pressed, but for keys that the browser or a text field wants.
+_KEYS = """<script>
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, textarea")) return;
+  const button = { a: "accept", r: "reject", s: "skip", u: "undo" }[event.key.toLowerCase()];
+  if (button) document.getElementById(button).click();
+});
+</script>"""
+#: What changes in the view is read out by screen readers.
+_READ_OUT = "() => document.getElementById('proposal').setAttribute('aria-live', 'polite')"
+_GRACE_SECONDS = 1  # an open page keeps a connection, which would keep the server from ending
+_START_SECONDS = 0.05
+
+_Variant = Literal["primary", "secondary", "stop"]
+#: From what a person did so far, and the id that was shown, to what the person did with it.
+_Change = Callable[[Visit, str], Visit]
+#: What a handler answers: the view, the id that it shows, what the person did so far.
+_Shown = tuple[str, str, Visit]
+
+
+def build(desk: Desk) -> gradio.Blocks:
+    """Builds the page."""
+    review = Review(desk)
+
+    def then_show(change: _Change, visit: Visit, shown_id: str) -> _Shown:
+        try:
+            after = change(visit, shown_id)
+            queue = review.queue(after)
+            if not queue:
+                return DONE, "", after
+            return proposal_view(queue[0], desk.images(queue[0]), num_left=len(queue)), queue[0].id, after
+        except CaptionGenError as error:
+            raise gradio.Error(str(error), print_exception=False) from error
+
+    with gradio.Blocks(title="Corrections", analytics_enabled=False) as blocks:
+        gradio.HTML(_HEAD)
+        visit = gradio.State(Visit())
+        # Sent back by the page: a second click on a button decides on what was seen, not on what came after it.
+        shown_id = gradio.Textbox(visible="hidden")
+        buttons: dict[str, tuple[_Variant, _Change]] = {
+            "Accept": ("primary", partial(review.decide, verdict=Verdict.ACCEPTED)),
+            "Reject": ("stop", partial(review.decide, verdict=Verdict.REJECTED)),
+            "Skip": ("secondary", review.skip),
+            "Undo": ("secondary", lambda visit, _: review.undo(visit)),
+        }
+        with gradio.Row():  # above the view, whose height differs: who clicks need not follow them
+            pressed = [
+                (gradio.Button(f"{name} ({name[0]})", variant=variant, elem_id=name.lower()), change)
+                for name, (variant, change) in buttons.items()
+            ]
+        view = gradio.HTML(elem_id="proposal")
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        for button, change in pressed:
+            button.click(partial(then_show, change), [visit, shown_id], [view, shown_id, visit], **options)
+        blocks.load(partial(then_show, _stay), [visit, shown_id], [view, shown_id, visit], **options)
+        blocks.load(js=_READ_OUT)
+    return blocks
+
+
+def _stay(visit: Visit, _: str) -> Visit:
+    return visit
+
+
+def run(desk: Desk, *, port: int, announce: Callable[[], object]) -> None:
+    """Serves the page on 127.0.0.1 until Ctrl-C.
+
+    Args:
+        desk: where proposals come from and decisions go to.
+        port: of 127.0.0.1.
+        announce: called when the page can be opened.
+    """
+    web = FastAPI(openapi_url=None)
+    web.add_middleware(PageRoutes)
+    web.add_middleware(KnownHosts, allowed="")
+    theme_options: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    gradio.mount_gradio_app(
+        web,
+        build(desk),
+        path="/",
+        theme=gradio.themes.Soft(**theme_options),
+        css_paths=Path(__file__).with_name("review.css"),
+        head=_KEYS,
+        max_file_size=1,  # byte: nothing is uploaded here, and other sites' pages could ask for it
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,  # of errors that are not ours; they stand in the log
+    )
+    config = uvicorn.Config(
+        web, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            thread.join(_START_SECONDS)
+        announce()
+        thread.join()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.should_exit = True
+        thread.join()

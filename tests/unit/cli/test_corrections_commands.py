@@ -1,0 +1,106 @@
+"""`captiongen corrections`: what is proposed can be seen, filtered, decided and taken back."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from captiongen.cli.app import app
+from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
+from captiongen.errors import UsageError
+from tests.corrected import drop, relabel, weigh
+
+FOLDER = CorrectionsFolder(Path("corrections"))
+SURE, UNSURE = drop("a", "A dog .", score=0.95), drop("b", "A dog .", score=0.2)
+RELABEL, SLICE = relabel("a", "A cat .", "Two cats ."), weigh("a", "b", weight=2.0)
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four proposals, nothing decided."""
+    monkeypatch.chdir(tmp_path)
+    write_proposals(FOLDER.proposals("audit"), [SURE, UNSURE, RELABEL])
+    write_proposals(FOLDER.proposals("analysis"), [SLICE])
+
+
+def corrections(*arguments: str) -> str:
+    return CliRunner().invoke(app, ["corrections", *arguments], catch_exceptions=False).output
+
+
+def accepted() -> set[str]:
+    return {one.id for one in read_decisions(FOLDER.accepted)}
+
+
+def test_proposals_are_counted_and_the_surest_shown_first():
+    """A row for each source and kind with what is undecided, accepted and rejected; then the undecided ones."""
+    corrections("accept", UNSURE.id)
+    said = corrections("list", "--num", "2")
+    assert re.search(r"^audit +drop_caption +1 +1 +0$", said, re.MULTILINE)
+    assert re.search(r"^analysis +weight_images +1 +0 +0$", said, re.MULTILINE)
+    assert said.index(str(SURE)) < said.index(str(RELABEL))
+    assert "and 1 more: --num 3" in said
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], {SURE, UNSURE, RELABEL, SLICE}),
+        (["--kind", "drop_caption"], {SURE, UNSURE}),
+        (["--source", "audit", "--min-score", "0.8"], {SURE, RELABEL}),
+    ],
+)
+def test_all_that_pass_the_filters_are_accepted(filters: list[str], expected: set):
+    """`--all` means what `list` shows under the same filters."""
+    shown = {one for one in (SURE, UNSURE, RELABEL, SLICE) if one.id in corrections("list", *filters)}
+    corrections("accept", "--all", *filters)
+    assert shown == expected
+    assert accepted() == {one.id for one in expected}
+
+
+def test_the_beginning_of_an_id_is_enough():
+    """Ids may be cut short as in git; a second time nothing changes, and it is said."""
+    assert f"accepted: {SURE}" in corrections("accept", SURE.id[:6], "--by", "Ada")
+    assert "1 were accepted before" in corrections("accept", SURE.id)
+    assert [one.decided_by for one in read_decisions(FOLDER.accepted)] == ["Ada"]
+
+
+def test_a_decision_can_be_turned_and_taken_back():
+    """What was accepted can be rejected, also where it is no longer proposed, and undone."""
+    corrections("accept", SURE.id)
+    write_proposals(FOLDER.proposals("audit"), [])
+    assert f"rejected: {SURE}" in corrections("reject", SURE.id)
+    assert accepted() == set()
+    assert f"undone: {SURE}" in corrections("undo", SURE.id)
+    assert read_decisions(FOLDER.rejected) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["accept"], "Expected ids, or --all"),
+        (["accept", SURE.id, "--all"], "Expected ids, or --all"),
+        (["reject", SURE.id, "--min-score", "0.5"], "filters with --all only"),
+        (["accept", "zzz"], "'zzz', which none has"),
+        (["undo", SURE.id], "which none has"),
+        (["import"], "found no such folder"),
+    ],
+)
+def test_a_call_that_cannot_be_meant_is_refused(arguments: list[str], message: str):
+    """Nothing is decided by a call that is not clear."""
+    with pytest.raises(UsageError, match=message):
+        corrections(*arguments)
+    assert accepted() == set()
+
+
+def test_an_ambiguous_id_is_refused():
+    """The empty beginning fits all."""
+    with pytest.raises(UsageError, match="with which 4 begin"):
+        corrections("accept", "")
+
+
+def test_without_proposals_the_list_says_where_they_come_from():
+    """A fresh project is told what to do."""
+    for source in ("audit", "analysis"):
+        write_proposals(FOLDER.proposals(source), [])
+    assert corrections("list").startswith("Nothing is proposed.")

@@ -1,0 +1,68 @@
+"""A person's way through proposals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from captiongen.data.corrections import Proposal
+from captiongen.data.decisions import Verdict
+from captiongen.serving.review import Review, ShownImage, Visit
+from tests.corrected import drop
+
+FIRST, SECOND, THIRD = (drop(name, "A dog .", score=score) for name, score in (("a", 0.9), ("b", 0.8), ("c", 0.7)))
+
+
+@dataclass
+class FakeDesk:
+    """Keeps decisions in memory."""
+
+    proposals: list[Proposal] = field(default_factory=lambda: [FIRST, SECOND, THIRD])
+    decided: dict[str, Verdict] = field(default_factory=dict)
+
+    def undecided(self) -> Sequence[Proposal]:
+        return [one for one in self.proposals if one.id not in self.decided]
+
+    def images(self, proposal: Proposal) -> Sequence[ShownImage]:
+        return [ShownImage(name, None) for name in proposal.image_ids]
+
+    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
+        self.decided[proposal.id] = verdict
+
+    def undo(self, proposal_id: str) -> None:
+        del self.decided[proposal_id]
+
+
+def test_what_was_decided_is_followed_by_the_next():
+    """Accepted and rejected proposals leave the queue, in the order of certainty."""
+    review = Review(desk := FakeDesk())
+    visit = review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
+    visit = review.decide(visit, SECOND.id, Verdict.REJECTED)
+    assert desk.decided == {FIRST.id: Verdict.ACCEPTED, SECOND.id: Verdict.REJECTED}
+    assert review.queue(visit) == [THIRD]
+
+
+def test_a_second_click_decides_on_nothing_else():
+    """The button decides on what was seen: clicked twice, the next proposal stays open."""
+    review = Review(desk := FakeDesk())
+    visit = review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
+    assert review.decide(visit, FIRST.id, Verdict.ACCEPTED) == visit
+    assert list(desk.decided) == [FIRST.id]
+
+
+def test_skipped_ones_come_last():
+    """What was skipped comes again after all others, the first one first."""
+    review = Review(FakeDesk())
+    visit = review.skip(review.skip(Visit(), SECOND.id), FIRST.id)
+    assert review.queue(visit) == [THIRD, SECOND, FIRST]
+    assert review.queue(review.skip(visit, SECOND.id)) == [THIRD, FIRST, SECOND]
+
+
+def test_undo_shows_the_last_one_again():
+    """The last decision of this person is taken back first, and its proposal is the next; without any nothing is."""
+    review = Review(desk := FakeDesk())
+    visit = review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
+    visit = review.undo(review.decide(visit, THIRD.id, Verdict.REJECTED))
+    assert review.queue(visit)[0] == THIRD
+    visit = review.undo(visit)
+    assert review.queue(visit) == [FIRST, SECOND, THIRD]
+    assert review.undo(visit) == visit
+    assert desk.decided == {}
