@@ -5,8 +5,9 @@
 For each share and seed: a captioner of clean captions, one of captions of which a share was made wrong on purpose, and
 one of what is left when the stage `audit` looks at the captions with the second one, and all that it proposes with a
 fixed probability or more is accepted. Settings, seed and number of steps are the same. Each is scored by CIDEr-D on the
-images of dev and test together, which nothing was chosen by: every training runs to its last epoch. Differences are
-paired by image.
+images of dev and test together, which nothing was chosen by: every training runs to its last epoch. Beside it is the
+log-probability of what people wrote of these images, per word that all three know, which tells small differences more
+surely. Differences are paired by image.
 
 A rerun goes on where the last one ended.
 """
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import torch
 from corruption import corrupt, write_with_captions
 
 from captiongen.data.corrected import UsableImage, correct
@@ -24,8 +27,10 @@ from captiongen.data.corrections import Decision, read_proposals
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.files import write_atomically
 from captiongen.inference import CaptionEngine, caption_split
-from captiongen.metrics.interval import paired_bootstrap
+from captiongen.likelihood import CaptionLikelihood
+from captiongen.metrics.interval import FloatArray, paired_bootstrap
 from captiongen.metrics.report import score_captions
+from captiongen.model.checkpoint import load_captioner
 from captiongen.params import (
     AuditParams,
     DecodeParams,
@@ -37,6 +42,7 @@ from captiongen.params import (
 )
 from captiongen.stages.audit import AuditResult, audit
 from captiongen.stages.train import train
+from captiongen.training.inputs import load_features
 
 NUM_EPOCHS = 5
 #: Proposals of this probability or more are accepted.
@@ -106,6 +112,31 @@ class Experiment:
         scores: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return scores
 
+    def likelihood(self, name: str) -> dict[str, FloatArray]:
+        """Log-probability of each word that people wrote of an image of dev and test; nan where it is not known."""
+        path = self._work / name / "likelihood.npz"
+        if not path.is_file():
+            loaded = load_captioner(self._work / name / "captioner")
+            ask = CaptionLikelihood(loaded.captioner.decoder, loaded.tokenizer)
+            found: dict[str, FloatArray] = {}
+            for split in ("dev", "test"):
+                captions = self._data.references(split)
+                features = load_features(
+                    self._data, split, loaded.captioner.encoder, self._cache, device=torch.device("cpu")
+                )
+                for start in range(0, len(captions), 32):
+                    texts = dict(list(captions.items())[start : start + 32])
+                    maps = torch.from_numpy(np.array(features[start : start + 32]))
+                    for image_id, of_one in zip(texts, ask(maps, list(texts.values())), strict=True):
+                        words = [
+                            np.where(np.equal(one.tokens, loaded.tokenizer.unk_id), np.nan, one.log_probabilities)
+                            for one in of_one
+                        ]
+                        found[image_id] = np.concatenate(words)
+            np.savez(path, **found)
+        with np.load(path) as kept:
+            return dict(kept)
+
     def audit(self, name: str, captioner: Path, *, out: str = "audit") -> AuditResult:
         """Audits the captions of a training with a captioner; writes the proposals."""
         folder = self._work / name
@@ -130,10 +161,14 @@ class Experiment:
         left = correct(images, decisions, pictures=Path(), near_duplicate_distance=0)
         return {image.image_id: image.captions for image in left.images}
 
+    @property
+    def _cache(self) -> Path:
+        return self._project / ".captiongen" / "cache"
+
     def _share_cache(self, state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
         if not (state / "cache").is_symlink():
-            (state / "cache").symlink_to((self._project / ".captiongen" / "cache").resolve())
+            (state / "cache").symlink_to(self._cache.resolve())
 
 
 def main() -> None:
@@ -156,23 +191,32 @@ def main() -> None:
             if not (options.work / corrupted / "audit.jsonl").is_file():
                 experiment.audit(corrupted, captioner)
             experiment.train(corrected, experiment.corrected(corrupted, wrong), seed=seed)
-            tell(share, seed, *(experiment.score(name) for name in (clean, corrupted, corrected)))
+            names = (clean, corrupted, corrected)
+            tell(f"share {share} seed {seed}: CIDEr-D", [list(experiment.score(name).values()) for name in names])
+            tell(
+                f"share {share} seed {seed}: nats per word",
+                common_means([experiment.likelihood(name) for name in names]),
+            )
 
 
-def tell(
-    share: float, seed: int, clean: dict[str, float], corrupted: dict[str, float], corrected: dict[str, float]
-) -> None:
-    """Prints the scores of one share and seed, and how they differ."""
-    names = list(clean)
-    values = [[scores[name] for name in names] for scores in (clean, corrupted, corrected)]
-    lost = paired_bootstrap(values[0], values[1], num_resamples=2000, seed=0)
-    regained = paired_bootstrap(values[2], values[1], num_resamples=2000, seed=0)
-    means = "  ".join(
-        f"{word} {sum(of) / len(of):.1f}" for word, of in zip(("clean", "wrong", "corrected"), values, strict=True)
-    )
-    print(f"share {share} seed {seed}, {len(names):,} images: {means}")
-    print(f"  lost     {lost.mean:5.1f} [{lost.low:.1f}, {lost.high:.1f}]")
-    print(f"  regained {regained.mean:5.1f} [{regained.low:.1f}, {regained.high:.1f}]")
+def common_means(likelihoods: Sequence[dict[str, FloatArray]]) -> list[list[float]]:
+    """Mean log-probability of a word by image, over words that all captioners know."""
+    first, *_ = likelihoods
+    means: list[list[float]] = [[] for _ in likelihoods]
+    for image_id in first:
+        of_image = np.stack([each[image_id] for each in likelihoods])
+        for of_one, mean in zip(means, np.nanmean(of_image + 0 * of_image.sum(axis=0), axis=1), strict=True):
+            of_one.append(float(mean))
+    return means
+
+
+def tell(title: str, values: Sequence[Sequence[float]]) -> None:
+    """Prints what was lost and regained, by the values of each image: of clean, wrong and corrected captions."""
+    means = [sum(of) / len(of) for of in values]
+    print(f"{title}: clean {means[0]:.2f}, wrong {means[1]:.2f}, corrected {means[2]:.2f}")
+    for word, better in (("lost", values[0]), ("regained", values[2])):
+        found = paired_bootstrap(better, values[1], num_resamples=2000, seed=0)
+        print(f"  {word:<8} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from captiongen.analysis.caption_evidence import Candidate, CaptionEvidence, EvidenceReader
 from captiongen.analysis.label_errors import PLANTED, ErrorProbability, LabelError, plant
-from captiongen.analysis.suspects import Suspect, give_back
+from captiongen.analysis.suspects import NUM_TRIED, Suspect, with_owners
 from captiongen.params import AuditParams
 from captiongen.text.normalise import normalise_caption
 
@@ -70,7 +70,11 @@ def audit_captions(
     evidence = [known[candidate] for candidate in own]
     probability = ErrorProbability(evidence, {kind: [known[one] for one in some] for kind, some in planted.items()})
     found = _suspects(own, evidence, probability(evidence), image_ids, params)
-    found = give_back(found, captions, lambda tried: probability(reader.read(features, tried))[:, 0])
+    tried = np.eye(1 + len(PLANTED))[0] / NUM_TRIED  # or else swapped
+    tried[1 + PLANTED.index(LabelError.SWAPPED)] = 1.0 - 1.0 / NUM_TRIED
+    found = with_owners(
+        found, captions, lambda candidates: probability(reader.read(features, candidates), frequencies=tried)[:, 0]
+    )
     known_already = {(one.image_id, one.place) for one in plain}
     suspects = plain + [one for one in found if (one.image_id, one.place) not in known_already]
     return CaptionAudit(

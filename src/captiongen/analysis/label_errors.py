@@ -106,9 +106,14 @@ class ErrorProbability:
             self._fit(rows[looks_right], of_planted, kinds)
             self.frequencies = self._estimate_frequencies(rows)
 
-    def __call__(self, evidence: Sequence[CaptionEvidence]) -> FloatArray:
-        """Returns the probabilities of being right and of each kind of `PLANTED`, (captions, 1 + kinds)."""
-        return self._posterior(_rows(evidence), self.frequencies)
+    def __call__(self, evidence: Sequence[CaptionEvidence], *, frequencies: FloatArray | None = None) -> FloatArray:
+        """Returns the probabilities of being right and of each kind of `PLANTED`, (captions, 1 + kinds).
+
+        Args:
+            evidence: on the captions.
+            frequencies: of right captions and of each kind among them, (1 + kinds,), where they are not as estimated.
+        """
+        return self._posterior(_rows(evidence), self.frequencies if frequencies is None else frequencies)
 
     def _fit(self, right: FloatArray, planted: FloatArray, kinds: Sequence[LabelError]) -> None:
         # Balanced: else errors that are as many among the captions as among the planted ones would pass for right.

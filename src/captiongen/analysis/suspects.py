@@ -11,7 +11,7 @@ from captiongen.analysis.label_errors import LabelError
 from captiongen.data.corrections import Kind, Proposal
 from captiongen.text.normalise import metric_tokens
 
-_NUM_OWNERS = 5  # images that a swapped caption is tried on
+NUM_TRIED = 5  # places that a swapped caption is tried in
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class Suspect:
         kind: what is wrong.
         probability: that it is wrong, 0..1; of an unlikely caption too, which may be right and merely rare.
         reason: the evidence, in a sentence.
-        belongs_to: of a swapped caption, the image that it seems to be of, where one was found.
-        instead: the swapped caption of another image that seems to belong here.
+        belongs_to: of a swapped caption, the image that it may be of, where one was found.
         is_verbatim: of a duplicate, whether it is the same to the letter, and not in its words alone.
     """
 
@@ -37,51 +36,44 @@ class Suspect:
     probability: float
     reason: str
     belongs_to: str | None = None
-    instead: str | None = None
     is_verbatim: bool = False
 
 
-def give_back(
+def with_owners(
     suspects: Sequence[Suspect],
     captions: Mapping[str, Sequence[str]],
     probability: Callable[[Sequence[Candidate]], FloatArray],
 ) -> list[Suspect]:
-    """Says of swapped captions whose they are: of images that have a swapped one themselves, and so miss their own.
+    """Says of swapped captions whose they may be: of images that have a swapped one themselves, and so miss their own.
 
-    Each is tried where the image's other captions are most like it, and goes where it is most probably right; no place
-    is given two.
+    Each is tried in a few of these places, where the image's other captions are most like it.
 
     Args:
         suspects: of all kinds.
         captions: image id -> its captions.
-        probability: of being right, for captions tried at other places, which are sorted.
+        probability: of being right, for captions tried at other places, `1 / NUM_TRIED` of which are right.
 
     Returns:
-        The same suspects, with `belongs_to` and `instead` where they were found.
+        The same suspects, with `belongs_to` where one of the places is more probable than not.
     """
     swapped = [one for one in suspects if one.kind is LabelError.SWAPPED]
     positions = {image_id: position for position, image_id in enumerate(captions)}
-    tried = {
-        (positions[place.image_id], place.place, one.caption): (one, place)
-        for one, places in zip(swapped, _likeliest_places(swapped, captions), strict=True)
-        for place in places
-    }
+    tried = sorted(
+        {
+            (positions[place.image_id], place.place, one.caption)
+            for one, places in zip(swapped, _likeliest_places(swapped, captions), strict=True)
+            for place in places
+        }
+    )
     if not tried:
         return list(suspects)
-    candidates = sorted(tried)
-    is_right = probability(candidates)
-    new_place: dict[Suspect, Suspect] = {}
-    new_caption: dict[Suspect, str] = {}
-    for best in np.argsort(-is_right, kind="stable"):
-        one, place = tried[candidates[best]]
-        if is_right[best] > 0.5 and one not in new_place and place not in new_caption:
-            new_place[one], new_caption[place] = place, one.caption
+    image_ids, owners = list(captions), dict[str, tuple[float, str]]()
+    for (image, _, caption), is_right in zip(tried, probability(tried), strict=True):
+        owners[caption] = max(owners.get(caption, (0.5, "")), (float(is_right), image_ids[image]))
     return [
-        replace(
-            one,
-            belongs_to=new_place[one].image_id if one in new_place else None,
-            instead=new_caption.get(one),
-        )
+        replace(one, belongs_to=owners.get(one.caption, (0.5, ""))[1] or None)
+        if one.kind is LabelError.SWAPPED
+        else one
         for one in suspects
     ]
 
@@ -98,24 +90,26 @@ def _likeliest_places(swapped: Sequence[Suspect], captions: Mapping[str, Sequenc
     image_ids = np.array([one.image_id for one in swapped])
     alike[image_ids[:, None] == image_ids] = -1.0
     return [
-        [swapped[other] for other in np.argsort(-row, kind="stable")[:_NUM_OWNERS] if row[other] > 0] for row in alike
+        [swapped[other] for other in np.argsort(-row, kind="stable")[:NUM_TRIED] if row[other] > 0] for row in alike
     ]
 
 
 def propose(suspects: Sequence[Suspect]) -> list[Proposal]:
-    """What to do about them: drop, merge, or put the caption of another image in the place that it belongs to.
+    """What to do about them: drop the caption, or merge it with the one that it repeats.
 
-    Nothing is proposed for unlikely captions, of which many are right.
+    Nothing is proposed for unlikely captions, of which many are right. A swapped caption is dropped too: of three images
+    that it is said to be of, one or two are others that look alike (docs/label_errors.md).
     """
-    return [_proposal(one) for one in suspects if one.kind is not LabelError.UNLIKELY]
-
-
-def _proposal(one: Suspect) -> Proposal:
-    kind, reason = Kind.DROP_CAPTION, f"{one.kind.value.capitalize()}: {one.reason}"
-    if one.kind is LabelError.DUPLICATE and one.is_verbatim:
-        kind = Kind.MERGE_CAPTIONS
-    elif one.instead is not None:
-        kind, reason = Kind.RELABEL_CAPTION, f"{reason} Another image's caption seems to belong here."
-    elif one.belongs_to is not None:
-        reason = f"{reason} It seems to be of {one.belongs_to}."
-    return Proposal(kind, (one.image_id,), "audit", reason, one.probability, caption=one.caption, instead=one.instead)
+    return [
+        Proposal(
+            Kind.MERGE_CAPTIONS if one.is_verbatim else Kind.DROP_CAPTION,
+            (one.image_id,),
+            "audit",
+            f"{one.kind.value.capitalize()}: {one.reason}"
+            + (f" It may be of {one.belongs_to}." if one.belongs_to is not None else ""),
+            one.probability,
+            caption=one.caption,
+        )
+        for one in suspects
+        if one.kind is not LabelError.UNLIKELY
+    ]

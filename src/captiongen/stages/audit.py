@@ -41,7 +41,6 @@ LABEL_ERRORS_SCHEMA = pa.schema(
         ("probability", pa.float64()),
         ("reason", pa.string()),
         ("belongs_to", pa.string()),
-        ("instead", pa.string()),
     ]
 )
 #: What the data contract says of pictures that are there and should not be learned from as they are.

@@ -69,7 +69,7 @@ def test_what_is_found_in_train_is_proposed(done: tuple[AuditResult, Path]):
     suspects = [one for one in result.audits["train"].suspects if one.kind != "unlikely"]
     assert {(one.image_id, one.caption) for one in suspects} == set(proposed)
     assert {one.source for one in proposed.values()} <= {"audit"}
-    assert all(one.kind in (Kind.DROP_CAPTION, Kind.RELABEL_CAPTION, Kind.MERGE_CAPTIONS) for one in proposed.values())
+    assert all(one.kind in (Kind.DROP_CAPTION, Kind.MERGE_CAPTIONS) for one in proposed.values())
 
 
 def test_pictures_are_told_of(done: tuple[AuditResult, Path]):
