@@ -76,6 +76,7 @@ doctor: venv ## what is there, what is missing, how to mend it
 	@$(BIN)/captiongen doctor
 
 clean: ## remove what runs and tools wrote; DVC's cache brings it back at once
+	@rm -rf corrections/proposals/audit.jsonl corrections/proposals/analysis.jsonl
 	@rm -rf data/interim data/processed models/captioner reports build dist .coverage* .import_linter_cache
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src flows tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

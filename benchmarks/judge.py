@@ -12,9 +12,10 @@ caption and all references it was written with are kept apart: it is scored by t
     planted   the same, own against planted
     near      the same, near against far
 
-Rows: metrics that captions are usually ranked by; `words`, the judge by what it reads in the references; `references`,
-the same with the matcher's likeness; each of them with a look at the picture (`+`); and what the looks alone are worth.
-Differences are paired: the same images are drawn for both (bootstrap over images).
+Rows: metrics that captions are usually ranked by; the judge by what it reads in the references (`words`), with the
+captioner's likelihood, with the matcher's likeness of captions (`references`), with both and the matcher at the
+picture (`all`); then what likelihood, and likelihood and matcher (`picture`), are worth alone. Intervals are of a
+bootstrap over images; differences are paired, the same images being drawn for both.
 """
 
 import argparse
@@ -121,7 +122,7 @@ def judges(
     matcher: CaptionMatcher | None,
     looks: dict[str, Score],
 ) -> dict[str, Score]:
-    """Returns the judge by words, by all that references tell, and with each look at the picture."""
+    """Returns the judge by words, by all that references tell, and each with looks at the picture."""
 
     def scored(judge: Judge) -> Score:
         def score(image_id: str, caption: str, texts: Sequence[str]) -> float:
@@ -134,12 +135,14 @@ def judges(
         return lambda image_id, caption: look(image_id, caption, ())
 
     made = {"words": scored(Judge(references, reader))}
-    embedder = None
+    if "likelihood" in looks:
+        judge = Judge(references, reader, image_scorer=looking(looks["likelihood"]))
+        made["words, likelihood"] = scored(judge)
     if matcher is not None:
-        embedder = matcher.embed
-        made["references"] = scored(Judge(references, reader, embedder=embedder))
-    for name, look in looks.items():
-        made[f"+ {name}"] = scored(Judge(references, reader, embedder=embedder, image_scorer=looking(look)))
+        made["references"] = scored(Judge(references, reader, embedder=matcher.embed))
+    if matcher is not None and "picture" in looks:
+        judge = Judge(references, reader, embedder=matcher.embed, image_scorer=looking(looks["picture"]))
+        made["all"] = scored(judge)
     return made
 
 
@@ -168,31 +171,30 @@ def tau(values: npt.NDArray[np.float64], worths: npt.NDArray[np.int64]) -> float
     return 100 * float(kendalltau(values, worths, variant="c").statistic)
 
 
-def report(graded: Sequence[Candidate], scores: dict[str, Score], *, seed: int) -> None:
-    """Prints one line a score; differences are to the line `words` above it, paired by image."""
+def report(graded: Sequence[Candidate], scores: dict[str, Score], *, against: str, seed: int) -> None:
+    """Prints one line a score, with its difference to the score named `against`."""
     worths, draws = np.array([worth for *_, worth in graded]), resampled(graded, seed=seed)
-    print(
-        f"{'score':<15} {'tau-c':>6} {'95 %':>14} {'more than words':>20} {'own':>6} {'planted':>8} {'near':>6} {'ms':>6}"
-    )
-    by_words: list[float] = []
+    values, seconds = {}, {}
     for name, score in scores.items():
         started = time.process_time()
-        values = np.array([score(image_id, caption, texts) for image_id, caption, texts, _ in graded])
-        seconds = time.process_time() - started
-        drawn = [tau(values[draw], worths[draw]) for draw in draws]
-        by_words = drawn if name == "words" else by_words
-        more = "" if name == "words" or not by_words else _interval(np.array(drawn) - by_words, sign="+")
-        by_worth = {(image_id, worth): value for (image_id, _, _, worth), value in zip(graded, values, strict=True)}
-        shares = [preferred(by_worth, *pair) for pair in ((4, 2), (4, 3), (2, 0))]
+        values[name] = np.array([score(image_id, caption, texts) for image_id, caption, texts, _ in graded])
+        seconds[name] = time.process_time() - started
+    drawn = {name: np.array([tau(of_score[draw], worths[draw]) for draw in draws]) for name, of_score in values.items()}
+    more = f"more than {against}"
+    print(f"{'score':<18} {'tau-c':>5} {'95 %':>14} {more:>22} {'own':>6} {'planted':>7} {'near':>6} {'ms':>6}")
+    for name, of_score in values.items():
+        by_worth = {(image_id, worth): value for (image_id, _, _, worth), value in zip(graded, of_score, strict=True)}
+        shares = " ".join(f"{preferred(by_worth, *pair):>6.1%}" for pair in ((4, 2), (4, 3), (2, 0)))
+        difference = "" if name == against else interval(drawn[name] - drawn[against], sign="+")
+        ms = 1000 * seconds[name] / len(graded)
         print(
-            f"{name:<15} {tau(values, worths):>6.1f} {_interval(np.array(drawn)):>14} {more:>20} "
-            + " ".join(f"{share:>6.1%}" for share in shares)
-            + f" {1000 * seconds / len(graded):>7.2f}"
+            f"{name:<18} {tau(of_score, worths):>5.1f} {interval(drawn[name]):>14} {difference:>22} {shares} {ms:>7.2f}"
         )
     print(f"{len(graded)} captions of {len({image_id for image_id, *_ in graded})} images")
 
 
-def _interval(drawn: npt.NDArray[np.float64], *, sign: str = "") -> str:
+def interval(drawn: npt.NDArray[np.float64], *, sign: str = "") -> str:
+    """Returns the 95 % percentile interval of resampled values, behind their mean where a sign is asked for."""
     low, high = np.percentile(drawn, (2.5, 97.5))
     mean = f"{drawn.mean():{sign}.1f} " if sign else ""
     return f"{mean}[{low:{sign}.1f}, {high:{sign}.1f}]"
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="captioner folder that looks at the pictures")
     parser.add_argument("--matcher", type=Path, help="matcher folder over the captioner's encoder")
+    parser.add_argument("--against", default="words", help="row that differences are to")
     options = parser.parse_args()
     data = open_processed(options.data)
     references = data.references(options.split)
@@ -222,7 +225,7 @@ def main() -> None:
         if matcher is not None:
             looks["picture"] = by_picture(graded, pictures, Grounding(loaded, background, matcher=matcher))
     scores = baselines(references) | judges(references, reader, matcher, looks) | looks
-    report(graded, scores, seed=options.seed)
+    report(graded, scores, against=options.against, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from captiongen.cli.app import app
 from captiongen.cli.starter_commands import MAX_BYTES, NAME
 from captiongen.model.checkpoint import load_captioner
+from captiongen.model.matcher import load_matcher
 from captiongen.model.release import RELEASE_FILE, read_release
 
 
@@ -44,3 +45,10 @@ def test_it_captions_a_picture_right_after_setup(project: Path, tmp_path: Path, 
     assert len(answer["caption"].split()) == len(answer["words"]) >= 3
     assert all(0.0 < word["probability"] <= 1.0 for word in answer["words"])
     assert all(0.0 <= part["confidence"] <= 1.0 for part in (answer, *answer["words"]))
+
+
+def test_the_matcher_of_the_repository_looks_through_its_encoder(project: Path, starter: Path):
+    """The judge's default model and its default matcher fit each other."""
+    _, manifest = load_matcher(project / "models" / "matcher")
+    assert manifest.encoder_sha256 == load_captioner(starter).captioner.encoder.sha256()
+    assert manifest.data_hash == load_captioner(starter).manifest.data_hash

@@ -14,6 +14,7 @@ from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from captiongen.analysis.judge import Judgement
+    from captiongen.cli.judge_pictures import Eyes
     from captiongen.data.sources import Source
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -91,12 +92,8 @@ def judge(
     for image, caption in tqdm(rows, desc="judge", unit="caption", disable=None):
         writer.writerow([image, caption, *_cells(judged.judge(names[image], caption))])
     write_atomically(out, table.getvalue().encode())
-    by_references = "the references" + (f" ({matcher} compares them)" if matcher else "")
-    by_pictures = (
-        f" and the pictures ({model}{'' if eyes.matcher is None else ' and the matcher'})" if eyes else " alone"
-    )
     num_images = len({names[image] for image, _ in rows})
-    typer.echo(f"judged {len(rows)} captions of {num_images} images by {by_references}{by_pictures}: {out}")
+    typer.echo(f"judged {len(rows)} captions of {num_images} images by {_describe(matcher, eyes, model)}: {out}")
 
 
 def read_candidates(path: Path) -> list[tuple[str, str]]:
@@ -146,6 +143,13 @@ def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mappin
                 if names.setdefault(name, item.image_id) != item.image_id:
                     ambiguous.add(name)
     return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
+
+
+def _describe(matcher: Path | None, eyes: "Eyes | None", model: str) -> str:
+    by_references = "the references" + (f" ({matcher} compares them)" if matcher else "")
+    if eyes is None:
+        return f"{by_references} alone"
+    return f"{by_references} and the pictures ({model}{' and the matcher' if eyes.matcher else ''})"
 
 
 def _by_image(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from captiongen.cli import caption_commands
 from captiongen.cli.app import app
 from captiongen.cli.layout import Layout
+from captiongen.data.captions_table import read_facts, write_captions
 from captiongen.errors import UsageError
 from captiongen.inference import CaptionEngine
 
@@ -79,13 +80,15 @@ def test_a_shown_caption_is_kept_until_model_picture_or_code_change(
 
 @pytest.fixture
 def shown(project: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with evaluated data of the hash 000..., and a model that may be shown there."""
+    """A project folder with data of the hash 000..., evaluated with another model than the one that is there."""
     made = evaluated(tmp_path)
     shutil.copy(project / "params.yaml", tmp_path / "params.yaml")
     layout = Layout(tmp_path)
     for made_folder, folder in ((made.data_folder, layout.processed), (made.evaluation_folder, layout.evaluation)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         made_folder.rename(folder)
+    captions = layout.evaluation / "captions.parquet"
+    write_captions(captions, made.images, facts=read_facts(captions) | {"model_sha256": "ab" * 32})
     shutil.copytree(model, layout.model)
     monkeypatch.chdir(tmp_path)
     return layout.model

@@ -22,6 +22,7 @@ from captiongen.data.shards import (
     open_processed,
     split_hash,
     write_index,
+    write_sampling_weights,
     write_shards,
 )
 from captiongen.errors import ShardError
@@ -207,3 +208,16 @@ def test_counts_of_the_index_are_held_against_the_rows(tmp_path: Path):
     processed = replace(_write(tmp_path, _rows(20)), counts={"train": 11})
     with pytest.raises(ShardError, match="expected 11"):
         list(processed.rows("train"))
+
+
+def test_weights_come_back_by_image_id(tmp_path: Path):
+    """Without weights there is no file and nothing is weighted; a damaged file is an error that names it."""
+    processed = _write(tmp_path, _rows(8))
+    write_sampling_weights(tmp_path, {})
+    assert not (tmp_path / "weights.json").exists()
+    assert processed.sampling_weights() == {}
+    write_sampling_weights(tmp_path, {"00004": 2.0, "00000": 0.5})
+    assert processed.sampling_weights() == {"00000": 0.5, "00004": 2.0}
+    (tmp_path / "weights.json").write_text("[1]")
+    with pytest.raises(ShardError, match=r"weights\.json holds no weights"):
+        processed.sampling_weights()

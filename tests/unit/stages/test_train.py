@@ -1,7 +1,9 @@
 """The stage `train`, whole, on tiny data."""
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from captiongen.data.shards import open_processed, write_index
+from captiongen.data.shards import open_processed, write_index, write_sampling_weights
 from captiongen.errors import CheckpointError, DataError, TrainingError
 from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration, word_outcomes
@@ -225,6 +227,19 @@ def test_a_finished_training_is_not_repeated(tmp_path, data_folder, params):
     tracker = RecordingTracker()
     assert run(params("frozen", "finetuned"), data_folder, tmp_path, tracker=tracker).manifest == first
     assert tracker.metrics == []
+
+
+def test_weighted_images_are_trained_on_anew_over_kept_features(tmp_path, data_folder, params):
+    """Weights make another training with longer epochs; the features that were computed before serve it."""
+    weighted_folder = shutil.copytree(data_folder, tmp_path / "weighted")
+    images = list(open_processed(data_folder).references("train"))
+    write_sampling_weights(weighted_folder, dict.fromkeys(images, 3.0))
+    run(params("frozen", num_epochs=1), data_folder, tmp_path)
+    cached = sorted((tmp_path / "state" / "cache").iterdir())
+    tracker = RecordingTracker()
+    run(params("frozen", num_epochs=1), weighted_folder, tmp_path, tracker=tracker)
+    assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [math.ceil(3 * len(images) / 8)]
+    assert sorted((tmp_path / "state" / "cache").iterdir()) == cached
 
 
 def test_a_training_can_start_from_a_captioner(tmp_path, data_folder, params):

@@ -113,10 +113,12 @@ function scores(card) {
 
 /** People's captions; words that would mend an error are marked. */
 function references(card) {
-  const wanted = new Set(card.errors.flatMap(one => one[3]).flatMap(word => word.split("_")));
+  const wanted = card.errors.flatMap(one => one[3]).flatMap(word => word.split("_"));
+  // "splash" mends what people say with "splashing"; a short word must match as a whole.
+  const mends = bare => wanted.some(word => bare === word || bare === `${word}s` || (word.length > 3 && bare.startsWith(word.slice(0, -1))));
   const item = text => make("li", {}, ...text.split(/(\s+)/).map(part => {
     const bare = part.toLowerCase().replace(/[^\p{L}\p{N}'-]/gu, "");
-    return wanted.has(bare) || wanted.has(bare.replace(/s$/, "")) ? make("mark", {}, part) : part;
+    return mends(bare) ? make("mark", {}, part) : part;
   }));
   return make("ul", { className: "references" }, ...card.references.map(item));
 }
