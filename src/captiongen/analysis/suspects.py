@@ -97,8 +97,8 @@ def _likeliest_places(swapped: Sequence[Suspect], captions: Mapping[str, Sequenc
 def propose(suspects: Sequence[Suspect]) -> list[Proposal]:
     """What to do about them: drop the caption, or merge it with the one that it repeats.
 
-    Nothing is proposed for unlikely captions, of which many are right. A swapped caption is dropped too: of three images
-    that it is said to be of, one or two are others that look alike (docs/label_errors.md).
+    Nothing is proposed for unlikely captions, of which many are right. A swapped caption is dropped too: many images
+    that one may be of are others that look alike (docs/label_errors.md).
     """
     return [
         Proposal(
