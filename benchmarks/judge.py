@@ -30,10 +30,10 @@ from scipy.stats import kendalltau
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm import tqdm
 
-from captiongen.analysis.facts import FactReader
-from captiongen.analysis.grounding import NUM_BACKGROUND, Grounding
-from captiongen.analysis.judge import ImageScorer, Judge
-from captiongen.analysis.planting import Planter
+from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.planting import Planter
+from captiongen.analysis.judging.grounding import NUM_BACKGROUND, Grounding
+from captiongen.analysis.judging.judge import ImageScorer, Judge
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed
 from captiongen.metrics.bleu import BleuReferences, bleu_from_statistics, bleu_statistics
 from captiongen.metrics.cider import CiderScorer, DocumentFrequencies

@@ -19,7 +19,7 @@ from pathlib import Path
 from corrected_training import Experiment
 from corruption import KINDS, Corrupted, corrupt
 
-from captiongen.analysis.suspects import Suspect
+from captiongen.analysis.labels.suspects import Suspect
 
 
 def tell(title: str, suspects: Sequence[Suspect], wrong: Corrupted) -> None:

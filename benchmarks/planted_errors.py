@@ -19,12 +19,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from captiongen.analysis.caption_error import CaptionError, ErrorType
-from captiongen.analysis.corpus import CaptionCorpus
-from captiongen.analysis.facts import FactReader
-from captiongen.analysis.planting import Planted, Planter
-from captiongen.analysis.scene_statements import true_statements
-from captiongen.analysis.taxonomy import find_errors
+from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
+from captiongen.analysis.errors.corpus import CaptionCorpus
+from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.planting import Planted, Planter
+from captiongen.analysis.errors.scene_statements import true_statements
+from captiongen.analysis.errors.taxonomy import find_errors
 from captiongen.data.scenes.dataset import read_truth
 from captiongen.data.shards import open_processed
 

@@ -2,7 +2,7 @@
 
 After TIDE (Bolya et al., ECCV 2020): each type is mended alone, so that its figure says what work on it alone could
 bring; the figures do not add up, which is why the last row mends all at once. Document frequencies stay those of the
-split. An oracle changes as few words as it can (`captiongen.analysis.mending`), so the figures are lower bounds.
+split. An oracle changes as few words as it can (`captiongen.analysis.errors.mending`), so the figures are lower bounds.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captiongen.analysis.caption_error import ErrorType
-from captiongen.analysis.facts import FactReader
-from captiongen.analysis.mending import MENDABLE, mend
-from captiongen.analysis.ranking import JudgedCaption
+from captiongen.analysis.errors.caption_error import ErrorType
+from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.mending import MENDABLE, mend
+from captiongen.analysis.judging.ranking import JudgedCaption
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, PairedDifference, paired_bootstrap
 from captiongen.metrics.ngrams import tokenise_pairs

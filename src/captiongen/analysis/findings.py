@@ -7,18 +7,18 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from captiongen.analysis.clusters import cluster_pictures
-from captiongen.analysis.comparison import Comparison, compare
-from captiongen.analysis.corpus import CaptionCorpus
 from captiongen.analysis.cost import ErrorCost, error_costs
-from captiongen.analysis.facts import FactReader
+from captiongen.analysis.errors.corpus import CaptionCorpus
+from captiongen.analysis.errors.facts import FactReader
 from captiongen.analysis.inspection import Inspection
-from captiongen.analysis.judge import Judge
-from captiongen.analysis.pictures import PictureFacts
-from captiongen.analysis.properties import Members, labelled, text_properties, thirds
-from captiongen.analysis.ranking import JudgedCaption, judge_captions, worst_first
+from captiongen.analysis.judging.judge import Judge
+from captiongen.analysis.judging.ranking import JudgedCaption, judge_captions, worst_first
 from captiongen.analysis.search_errors import Fault, SearchReport, find_faults
-from captiongen.analysis.slices import SliceReport, SplitScores, find_slices
+from captiongen.analysis.slicing.clusters import cluster_pictures
+from captiongen.analysis.slicing.comparison import Comparison, compare
+from captiongen.analysis.slicing.pictures import PictureFacts
+from captiongen.analysis.slicing.properties import Members, labelled, text_properties, thirds
+from captiongen.analysis.slicing.slices import SliceReport, SplitScores, find_slices
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray
 from captiongen.metrics.ngrams import tokenise_pairs

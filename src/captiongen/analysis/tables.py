@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from captiongen.analysis.caption_error import CaptionError, ErrorType
-from captiongen.analysis.comparison import Comparison
+from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.findings import AnalysedCaption, Findings
 from captiongen.analysis.search_errors import Fault
-from captiongen.analysis.slices import Slice
+from captiongen.analysis.slicing.comparison import Comparison
+from captiongen.analysis.slicing.slices import Slice
 from captiongen.types import JsonObject
 
 WORST_FILE, SUMMARY_FILE = "worst.parquet", "findings.json"

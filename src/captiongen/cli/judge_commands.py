@@ -13,7 +13,7 @@ from captiongen.cli.model_uri import STARTER, model_folder
 from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from captiongen.analysis.judge import Judgement
+    from captiongen.analysis.judging.judge import Judgement
     from captiongen.cli.judge_pictures import Eyes
     from captiongen.data.sources import Source
 
@@ -61,8 +61,8 @@ def judge(
     """
     from tqdm import tqdm
 
-    from captiongen.analysis.facts import FactReader
-    from captiongen.analysis.judge import Judge
+    from captiongen.analysis.errors.facts import FactReader
+    from captiongen.analysis.judging.judge import Judge
     from captiongen.cli.judge_pictures import Eyes
     from captiongen.cli.score_commands import need_inputs, need_place
     from captiongen.data.sources.captions_file import open_captions

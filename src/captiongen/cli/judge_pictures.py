@@ -61,7 +61,7 @@ class Eyes:
         """
         from tqdm import tqdm
 
-        from captiongen.analysis.grounding import NUM_BACKGROUND, Grounding
+        from captiongen.analysis.judging.grounding import NUM_BACKGROUND, Grounding
         from captiongen.data.images import prepare
 
         items = {item.image_id: item for item in source.items()}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from captiongen.analysis.comparison import slice_changes
-from captiongen.analysis.facts import FactReader
-from captiongen.analysis.properties import text_properties
-from captiongen.analysis.slices import MIN_IMAGES
+from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.slicing.comparison import slice_changes
+from captiongen.analysis.slicing.properties import text_properties
+from captiongen.analysis.slicing.slices import MIN_IMAGES
 from captiongen.errors import DataError
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, paired_bootstrap

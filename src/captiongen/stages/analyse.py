@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from captiongen.analysis.corpus import CaptionCorpus
-from captiongen.analysis.facts import FactReader
+from captiongen.analysis.errors.corpus import CaptionCorpus
+from captiongen.analysis.errors.facts import FactReader
 from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images, pool
-from captiongen.analysis.pictures import EmbeddedPicture, embed_picture, measure_picture
-from captiongen.analysis.proposals import propose_weights
 from captiongen.analysis.report import render_page
+from captiongen.analysis.slicing.pictures import EmbeddedPicture, embed_picture, measure_picture
+from captiongen.analysis.slicing.proposals import propose_weights
 from captiongen.analysis.tables import (
     SUMMARY_FILE,
     WORST_FILE,

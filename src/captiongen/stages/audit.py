@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from captiongen.analysis.audit_page import AuditCard, render_audit
-from captiongen.analysis.caption_audit import CaptionAudit, audit_captions, find_plain_errors
-from captiongen.analysis.caption_evidence import EvidenceReader
-from captiongen.analysis.pictures import embed_picture
-from captiongen.analysis.suspects import Suspect, propose
+from captiongen.analysis.labels.audit_page import AuditCard, render_audit
+from captiongen.analysis.labels.caption_audit import CaptionAudit, audit_captions, find_plain_errors
+from captiongen.analysis.labels.caption_evidence import EvidenceReader
+from captiongen.analysis.labels.suspects import Suspect, propose
+from captiongen.analysis.slicing.pictures import embed_picture
 from captiongen.data.corrections import write_proposals
 from captiongen.data.manifest import read_manifest
 from captiongen.data.shards import ProcessedData, decode_row_image, open_processed

@@ -3,11 +3,11 @@
 import pytest
 from evaluated import captioned, hypothesis, scored
 
-from captiongen.analysis.caption_error import ErrorType
 from captiongen.analysis.cost import error_costs
-from captiongen.analysis.facts import FactReader
-from captiongen.analysis.judge import Judge
-from captiongen.analysis.ranking import judge_captions
+from captiongen.analysis.errors.caption_error import ErrorType
+from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.judging.judge import Judge
+from captiongen.analysis.judging.ranking import judge_captions
 from captiongen.metrics.cider import corpus_cider
 from captiongen.types import Captions
 

@@ -1,0 +1,1 @@
+"""What is wrong with a caption, by name: facts read, compared with people's, mended and priced."""

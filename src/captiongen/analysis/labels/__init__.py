@@ -1,0 +1,1 @@
+"""Which captions of the data are probably wrong."""
