@@ -65,6 +65,8 @@ def audit_captions(
     image_ids, texts = list(captions), list(captions.values())
     own = [(image, place, text) for image, of_one in enumerate(texts) for place, text in enumerate(of_one)]
     planted = {kind: plant(texts, kind, num_planted=_NUM_PLANTED, seed=params.seed) for kind in PLANTED}
+    if not all(planted.values()):  # captions of two words, or one image: nothing to learn from
+        return CaptionAudit(tuple(plain), {})
     everything = sorted({*own, *(candidate for some in planted.values() for candidate in some)})
     known = dict(zip(everything, reader.read(features, everything), strict=True))
     evidence = [known[candidate] for candidate in own]

@@ -103,6 +103,8 @@ class ErrorProbability:
         self.frequencies = _BALANCED
         for _ in range(_ROUNDS):
             looks_right = self._posterior(rows, self.frequencies)[:, 0] > 0.5
+            if not looks_right.any():  # a captioner that learned nothing tells nothing from anything
+                break
             self._fit(rows[looks_right], of_planted, kinds)
             self.frequencies = self._estimate_frequencies(rows)
 
@@ -132,7 +134,8 @@ class ErrorProbability:
         """The regression's probabilities, as they are where the classes are so frequent."""
         order = [list(self._regression.classes_).index(name) for name in (_RIGHT, *PLANTED)]
         weighed: FloatArray = self._regression.predict_proba(rows)[:, order] * frequencies
-        return weighed / weighed.sum(axis=1, keepdims=True)
+        posterior: FloatArray = weighed / weighed.sum(axis=1, keepdims=True)
+        return posterior
 
 
 def _rows(evidence: Sequence[CaptionEvidence]) -> FloatArray:

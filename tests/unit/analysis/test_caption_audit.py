@@ -1,5 +1,7 @@
 """Wrong captions are found and told apart, and corrections of them proposed."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captiongen.analysis.caption_audit import CaptionAudit, audit_captions, find_plain_errors
-from captiongen.analysis.caption_evidence import EvidenceReader
-from captiongen.analysis.label_errors import PLANTED, LabelError, plant
+from captiongen.analysis.caption_evidence import CaptionEvidence, EvidenceReader
+from captiongen.analysis.label_errors import PLANTED, ErrorProbability, LabelError, plant
 from captiongen.analysis.suspects import Suspect, propose
 from captiongen.data.corrections import Kind
 from captiongen.params import AuditParams
@@ -129,3 +131,22 @@ def test_planted_errors_differ_from_what_they_stand_for(captions, kind, num_plan
     planted = plant(captions, kind, num_planted=num_planted, seed=0)
     assert len(planted) <= num_planted
     assert all(text != normalise_caption(captions[image][place]) for image, place, text in planted)
+
+
+def test_captions_too_short_to_be_made_wrong_are_looked_through_all_the_same():
+    """With nothing to learn from, empty and doubled captions are found, and no guess is made of the others."""
+    captions = {"a": ("a dog runs", "a dog runs"), "b": ("", "a cat sits")}
+    found = _audit(captions, np.zeros((2, 4), dtype=np.float32))
+    assert [(one.image_id, one.place, one.kind) for one in found.suspects] == [
+        ("a", 1, LabelError.DUPLICATE),
+        ("b", 0, LabelError.EMPTY),
+    ]
+    assert found.frequencies == {}
+
+
+def test_a_captioner_to_which_everything_looks_wrong_stops_nothing():
+    """Where no caption looks right, as to one that learned nothing, the audit ends with guesses, not with an error."""
+    evidence = [CaptionEvidence(*(0.0 for _ in fields(CaptionEvidence))) for _ in range(5)]
+    planted = dict.fromkeys(PLANTED, evidence * 20)
+    found = ErrorProbability(evidence, planted)(evidence)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
