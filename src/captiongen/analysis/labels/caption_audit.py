@@ -127,7 +127,7 @@ def _reason(kind: LabelError, one: CaptionEvidence, text: str, *, usual_fluency:
         )
     if kind is LabelError.TRUNCATED:
         last = normalise_caption(text).rpartition(" ")[2]
-        return f"After {last!r} the captioner sees a chance of {np.exp(one.ending):.1%} that it ends."
+        return f"After {last!r} the captioner sees a chance of {100 * np.exp(one.ending):.1g} % that it ends."
     return (
         f"Whatever the picture, its words follow each other with a chance of {np.exp(one.fluency):.2%} in the mean; "
         f"{np.exp(usual_fluency):.2%} is usual."
