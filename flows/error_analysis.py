@@ -15,8 +15,10 @@ import typer
 from captiongen.adapters.prefect_artifacts import publish_analysis
 from captiongen.cli.analysis_steps import ModelAnalysis, analyse_model
 from captiongen.cli.app import run
+from captiongen.cli.corrections_commands import open_desk
 from captiongen.cli.environment import prepare_prefect
 from captiongen.cli.layout import Layout
+from captiongen.data.feedback import FeedbackFolder
 from captiongen.metrics.report import format_report
 from captiongen.params import load_params
 
@@ -36,17 +38,30 @@ def analyse(project: Path, model: str, split: EvaluatedSplit, against: str | Non
     return analyse_model(layout, load_params(layout.params), uri=model, split=split, against=against)
 
 
+@task(task_run_name="collect feedback", cache_policy=NO_CACHE, persist_result=False)
+def collect_feedback(project: Path, folder: Path | None) -> int:
+    """Makes proposals of what people reported to the service; returns how many are undecided."""
+    layout = Layout(project)
+    kept = folder or layout.feedback
+    return len(open_desk(layout).import_feedback(FeedbackFolder(kept))) if kept.is_dir() else 0
+
+
 @flow(name="error-analysis", persist_result=False)
 def error_analysis(
-    project: Path = Path(), model: str | None = None, split: EvaluatedSplit = "test", against: str | None = None
+    project: Path = Path(),
+    model: str | None = None,
+    split: EvaluatedSplit = "test",
+    against: str | None = None,
+    feedback: Path | None = None,
 ) -> str:
-    """Publishes what is wrong with a model's captions of a split.
+    """Publishes what is wrong with a model's captions of a split, and collects what people reported.
 
     Args:
         project: the project folder.
         model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH or a folder; by default the champion.
         split: of the project's data.
         against: a model to compare with, such as the champion where `model` is the challenger.
+        feedback: where the service keeps its reports; by default the project's own folder.
 
     Returns:
         The id of the MLflow run that keeps the analysis.
@@ -64,6 +79,8 @@ def error_analysis(
         description="Metrics, and where the whole analysis lies",
     )
     get_run_logger().info(f"analysis kept on MLflow run {found.run_id}; page: {found.result.page}")
+    if num_open := collect_feedback(project, feedback):
+        get_run_logger().info(f"{num_open} reports of captions wait for a decision: captiongen corrections review")
     return found.run_id
 
 

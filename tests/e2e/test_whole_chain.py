@@ -1,15 +1,18 @@
 """The whole chain on a handful of drawn pictures: fetch, dvc repro, release, serve, and the way back to the bytes."""
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +21,9 @@ import requests
 import yaml
 from dvc.repo import Repo
 
+from captiongen.data.feedback import FeedbackFolder, FeedbackRecord, ReportedModel
 from tests.e2e.conftest import NUM_IMAGES, Project
+from tests.tiny import encoded, tiny_picture
 
 STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "analyse", "audit"]
 _RUNNING = re.compile(r"^Running stage '(\w+)'", flags=re.MULTILINE)
@@ -144,6 +149,30 @@ def test_any_model_can_be_analysed_on_any_split_and_compared(released: Project):
     assert found["comparison"]["fixed"] == found["comparison"]["broken"] == []
     told = released.run("captiongen", "analyse", "--split", "dev", expected=2)
     assert "Expected --model" in told
+
+
+@pytest.mark.slow
+def test_the_analysis_flow_shows_tables_in_prefect_and_proposes_what_users_reported(released: Project):
+    """Worst captions and costs are artifacts of the run, and a report in the feedback folder becomes a proposal."""
+    picture = encoded(tiny_picture(), "JPEG")
+    sha256 = hashlib.sha256(picture).hexdigest()
+    record = FeedbackRecord(
+        id="1" * 32,
+        received=datetime.now(UTC),
+        caption="a dog",
+        correction="a red ball in the dark",
+        reason=None,
+        upload_sha256=sha256,
+        picture_sha256=sha256,
+        model=ReportedModel(name="captiongen", version="1", weights_sha256="e" * 64, bento="captiongen:1"),
+    )
+    FeedbackFolder(released.folder / ".captiongen" / "feedback").add(record, picture)
+    said = released.run("python", "-m", "flows.error_analysis", "--split", "dev")
+    assert "kept on MLflow run" in said
+    with sqlite3.connect(released.folder / ".captiongen" / "prefect" / "prefect.db") as database:
+        keys = {key for (key,) in database.execute("select key from artifact")}
+    assert {"worst-captions", "error-costs", "error-analysis"} <= keys
+    assert "a red ball in the dark" in released.run("captiongen", "corrections", "list", "--source", "feedback")
 
 
 @pytest.fixture(scope="module")

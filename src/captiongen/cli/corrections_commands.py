@@ -179,13 +179,13 @@ def review(
     run(desk, port=port, announce=announce)
 
 
-def open_desk() -> "CorrectionsDesk":
-    """Opens the corrections of the project in this folder."""
+def open_desk(layout: Layout | None = None) -> "CorrectionsDesk":
+    """Opens the corrections of a project, by default of the one in this folder."""
     from captiongen.adapters.dvc_data import DvcData
     from captiongen.cli.corrections_desk import CorrectionsDesk
     from captiongen.data.decisions import Decisions
 
-    layout = Layout()
+    layout = layout or Layout()
     decisions = Decisions(layout.corrections, lock=layout.state / "corrections.lock")
     return CorrectionsDesk(layout.corrections, decisions, store=DvcData(layout.root))
 
