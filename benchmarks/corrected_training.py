@@ -67,13 +67,19 @@ class Experiment:
         step = max(1, len(all_captions) // num_images)
         self.captions = dict(list(all_captions.items())[::step][:num_images])
 
+    def prepare(self, name: str, captions: Captions) -> None:
+        """Writes the processed data of a training, where they are not there yet."""
+        folder = self._work / name
+        if not (folder / "processed" / "index.json").is_file():
+            write_with_captions(self._data, captions, folder / "processed", tokenizer=self._params.preprocess.tokenizer)
+        self._share_cache(folder / "state")
+
     def train(self, name: str, captions: Captions, *, seed: int) -> Path:
         """Trains a small decoder on these captions and cached features; returns the captioner's folder."""
         folder = self._work / name
         if (folder / "captioner").is_dir():
             return folder / "captioner"
-        write_with_captions(self._data, captions, folder / "processed", tokenizer=self._params.preprocess.tokenizer)
-        self._share_cache(folder / "state")
+        self.prepare(name, captions)
         encoder = self._params.train.encoder
         params = TrainParams(
             seed=seed,
