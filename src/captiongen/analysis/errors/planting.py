@@ -57,6 +57,7 @@ class Planter:
         verbs: set[TaggedWord] = set()
         colours: set[TaggedWord] = set()
         places: set[TaggedWord] = set()
+        attributes: set[TaggedWord] = set()
         for caption in captions:
             facts = reader.read(caption)
             for thing in facts.things:
@@ -64,9 +65,10 @@ class Planter:
                 if head.tag in ("NN1", "NN2") and self._lexicon.is_visible(head.lemma) and "_" not in thing.head.lemma:
                     (places if thing.is_place else nouns).add(head)
                 colours |= {facts.words[colour.position] for colour in thing.colours}
+                attributes |= {facts.words[attribute.position] for attribute in thing.attributes}
             verbs |= {facts.words[action.verb.position] for action in facts.actions}
-        self._nouns, self._verbs, self._colours, self._places = (
-            _ordered(words) for words in (nouns, verbs, colours, places)
+        self._nouns, self._verbs, self._colours, self._places, self._attributes = (
+            _ordered(words) for words in (nouns, verbs, colours, places, attributes)
         )
         self._plants: Mapping[ErrorType, Callable[[Facts, random.Random, Collection[str]], Planted | None]] = (
             MappingProxyType(
@@ -74,6 +76,7 @@ class Planter:
                     ErrorType.WRONG_OBJECT: self._object,
                     ErrorType.SCENE: self._scene,
                     ErrorType.COLOUR: self._colour,
+                    ErrorType.ATTRIBUTE: self._attribute,
                     ErrorType.COUNT: self._count,
                     ErrorType.ACTION: self._action,
                     ErrorType.RELATION: self._side,
@@ -144,6 +147,19 @@ class Planter:
             if others
             else None
         )
+
+    def _attribute(self, facts: Facts, rng: random.Random, avoid: Collection[str]) -> Planted | None:
+        """Says the opposite: "a small dog" of a big one."""
+        described = [attribute for thing in facts.things for attribute in thing.attributes]
+        for attribute in rng.sample(described, len(described)):
+            opposites = [
+                word.word for word in self._attributes
+                if word.lemma not in avoid and self._lexicon.are_opposites(attribute.lemma, word.lemma)
+            ]  # fmt: skip
+            if opposites:
+                position = attribute.position
+                return _exchange(facts, ErrorType.ATTRIBUTE, position, position + 1, rng.choice(opposites))
+        return None
 
     def _count(self, facts: Facts, rng: random.Random, avoid: Collection[str]) -> Planted | None:
         counted = [

@@ -98,10 +98,11 @@ def test_copied_and_generic_captions_are_known_by_the_training_captions(reader: 
 @pytest.mark.parametrize("kind", list(ErrorType))
 def test_a_planted_error_changes_the_words_that_it_names(reader: FactReader, kind: ErrorType):
     """What was planted stands where it says, the same seed plants the same, and nothing else is touched."""
-    planter = Planter([*REFERENCES, "Three blue cats sleep in the snow.", "A yellow bus drives down a road"], reader)
+    others = ("Three blue cats sleep in the snow.", "A yellow bus drives down a road", "a big tree")
+    planter = Planter([*REFERENCES, *others], reader)
     if kind not in planter.types:
         return
-    caption = "two brown dogs swim in front of a man on the beach"
+    caption = "two small brown dogs swim in front of a man on the beach"
     planted = planter.plant(caption, kind, random.Random(3))
     assert planted is not None
     assert planted == planter.plant(caption, kind, random.Random(3))
