@@ -28,7 +28,7 @@ def errors_of_style(
 ) -> list[CaptionError]:
     """Returns what is known of a caption by the captions of the training data."""
     found = []
-    if caption in corpus:
+    if facts.words and caption in corpus:
         found.append(_whole(ErrorType.COPIED, facts))
     rare = [sum(_is_rare(word, corpus) for word in one.words) for one in references]
     is_plain = bool(facts.words) and not any(_is_rare(word, corpus) for word in facts.words)
