@@ -19,6 +19,7 @@ from captiongen.cli.corrections_commands import open_desk
 from captiongen.cli.environment import prepare_prefect
 from captiongen.cli.layout import Layout
 from captiongen.data.feedback import FeedbackFolder
+from captiongen.errors import UsageError
 from captiongen.metrics.report import format_report
 from captiongen.params import load_params
 
@@ -43,6 +44,8 @@ def collect_feedback(project: Path, folder: Path | None) -> int:
     """Makes proposals of what people reported to the service; returns how many are undecided."""
     layout = Layout(project)
     kept = folder or layout.feedback
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"Expected the feedback of a service in {folder}, found no such folder. Name it, or none.")
     return len(open_desk(layout).import_feedback(FeedbackFolder(kept))) if kept.is_dir() else 0
 
 
@@ -88,10 +91,13 @@ def main(
     model: Annotated[str | None, typer.Option(help="models:/NAME@ALIAS or /VERSION, or a folder.")] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     against: Annotated[str | None, typer.Option(help="A model to compare with.")] = None,
+    feedback: Annotated[
+        Path | None, typer.Option(help="Where the service keeps its reports.", envvar="CAPTIONGEN_FEEDBACK")
+    ] = None,
     project: Annotated[Path, typer.Option(help="The project folder.")] = Path(),
 ) -> None:
     """Publishes what is wrong with a model's captions of a split as a Prefect flow."""
-    typer.echo(f"kept on MLflow run {error_analysis(project, model, split, against)}")
+    typer.echo(f"kept on MLflow run {error_analysis(project, model, split, against, feedback)}")
 
 
 if __name__ == "__main__":

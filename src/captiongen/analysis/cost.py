@@ -77,12 +77,12 @@ def _gains(
     base: Mapping[str, float],
     reader: FactReader,
 ) -> FloatArray:
-    """CIDEr that each caption gains by mending, (captions,); an oracle that makes a caption worse is not followed."""
+    """CIDEr that each caption gains by mending, (captions,); below 0 where mending costs it words that it got right."""
     gains = np.zeros(len(captions))
     for index, one in enumerate(captions):
         if errors := [error for error in one.judgement.errors if error.type in types]:
             facts = reader.read(one.image.hypotheses[0].caption)
             mended = mend(facts, errors, [reader.read(text) for text in one.image.references])
             image_id = one.image.image_id
-            gains[index] = max(0.0, scorer.score(image_id, metric_tokens(mended)) - base[image_id])
+            gains[index] = scorer.score(image_id, metric_tokens(mended)) - base[image_id]
     return gains

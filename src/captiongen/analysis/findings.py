@@ -60,8 +60,9 @@ class AnalysedCaption:
         fault: whose it is, None where the caption is as good as people's.
         oracle: place of the best caption in the n-best list, 0 for the chosen one.
         properties: names of the slices that it is in.
-        rival: what another model says, "" where none was compared with.
+        rival: what another model says, None where none was compared with.
         rival_cider: its CIDEr-D, NaN likewise.
+        change: "fixed" or "broken" against it, "" for neither.
     """
 
     judged: JudgedCaption
@@ -69,8 +70,9 @@ class AnalysedCaption:
     fault: Fault | None
     oracle: int
     properties: tuple[str, ...]
-    rival: str = ""
+    rival: str | None = None
     rival_cider: float = float("nan")
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +140,19 @@ def find_all(
             search.faults[i],
             search.oracle[i],
             tuple(str(name) for name in shown if members[name][i]),
-            "" if rival is None else rival[images[i].image_id],
+            None if rival is None else rival[images[i].image_id],
             float(rival_cider[i]),
+            _change(images[i].image_id, comparison),
         )
         for i in worst_first(judged)
     )
     return Findings(tuple(captions), error_costs(judged, reader, **_BOOTSTRAP), slices, search, comparison)
+
+
+def _change(image_id: str, comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    return "fixed" if image_id in comparison.fixed else "broken" if image_id in comparison.broken else ""
 
 
 def _members(

@@ -12,6 +12,7 @@ import torch
 
 from captiongen.likelihood import CaptionLikelihood, Likelihood
 from captiongen.model.checkpoint import LoadedCaptioner
+from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import CaptionedImage, Captions
 
 _BATCH_SIZE = 32
@@ -39,7 +40,7 @@ class Inspection:
     Attributes:
         attention: while each word of the caption was written, (words, G, G); each map sums to 1.
         reference_scores: of each reference as the search scores captions; NaN where it has a word that the captioner
-            cannot write.
+            cannot write, or is longer than it writes.
         neighbour: of the training images.
     """
 
@@ -66,7 +67,7 @@ def inspect_captions(
         some = images[start : start + _BATCH_SIZE]
         likelihoods = ask(batch, [image.references for image in some])
         for one, (image, of_references) in enumerate(zip(some, likelihoods, strict=True)):
-            scores = tuple(_score(each, penalty, loaded.tokenizer.unk_id) for each in of_references)
+            scores = tuple(_score(each, penalty, loaded.tokenizer) for each in of_references)
             yield word_attention(loaded, batch[[one]], image.hypotheses[0].caption), scores
 
 
@@ -105,26 +106,20 @@ def nearest_training_images(
     mean = training.mean(axis=0)
     ours, theirs = (_unit(some - mean) for some in (features, training))
     ids = list(captions)
-    similarities = ours @ theirs.T
     own_place = {image_id: place for place, image_id in enumerate(ids)}
-    for row, image_id in enumerate(image_ids):
+    found = []
+    for image_id, vector in zip(image_ids, ours, strict=True):
+        similarities = theirs @ vector
         if image_id in own_place:
-            similarities[row, own_place[image_id]] = -1.0
-    nearest = similarities.argmax(axis=1)
-    return tuple(
-        Neighbour(ids[index], float(row[index]), tuple(captions[ids[index]]))
-        for row, index in zip(similarities, nearest, strict=True)
-    )
+            similarities[own_place[image_id]] = -1.0
+        nearest = int(similarities.argmax())
+        found.append(Neighbour(ids[nearest], float(similarities[nearest]), tuple(captions[ids[nearest]])))
+    return tuple(found)
 
 
-def pool(features: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
-    """Averages feature maps over positions: (images, C, G, G) -> (images, C), a block at a time."""
-    blocks = (features[start : start + 256] for start in range(0, len(features), 256))
-    return np.concatenate([block.mean(axis=(2, 3), dtype=np.float32) for block in blocks])
-
-
-def _score(likelihood: Likelihood, length_penalty: float, unk_id: int) -> float:
-    if unk_id in likelihood.tokens or not likelihood.tokens:
+def _score(likelihood: Likelihood, length_penalty: float, tokenizer: CaptionTokenizer) -> float:
+    is_whole = likelihood.tokens[-1:] == (tokenizer.eos_id,)
+    if tokenizer.unk_id in likelihood.tokens or not is_whole:
         return float("nan")
     return likelihood.total / float(len(likelihood.tokens) ** length_penalty)
 

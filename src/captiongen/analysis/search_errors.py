@@ -1,7 +1,7 @@
 """Whose fault a caption is: of the choice among the captions found, of the search, or of the model.
 
     choice   a caption further down the n-best list scores higher: the model had it and ranked it lower
-    search   the model itself scores a person's caption higher than the one that it chose: a wider search might find it
+    search   the model itself scores a person's caption higher than any that it found: a wider search might find it
     model    it likes its own caption better than any person's: only training can change that
 
 References with a word that the captioner cannot write say nothing about its search. (Search against model error as in
@@ -87,6 +87,7 @@ def _blame(image: CaptionedImage, scores: FloatArray, references: Sequence[float
         return None
     if scores.max() >= scores[0] + _CLEARLY_BETTER:
         return Fault.CHOICE
-    if any(score > image.hypotheses[0].score for score in references):  # NaN is never greater
+    # Not the chosen caption's score: a consensus may prefer one that the search ranked lower. NaN is never greater.
+    if any(score > max(one.score for one in image.hypotheses) for score in references):
         return Fault.SEARCH
     return Fault.MODEL

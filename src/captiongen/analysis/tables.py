@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from captiongen.analysis.slicing.comparison import Comparison
 from captiongen.analysis.slicing.slices import Slice
 from captiongen.types import JsonObject
 
+_NUM_DIGITS = 4
 WORST_FILE, SUMMARY_FILE = "worst.parquet", "findings.json"
 _ERROR = pa.struct(
     [
@@ -66,7 +68,7 @@ _LABEL_STUDIO_CONFIG = """<View>
 
 def worst_table(captions: Sequence[AnalysedCaption]) -> bytes:
     """Returns a Parquet table with one row a caption, worst first."""
-    rows = [_row(rank, one) for rank, one in enumerate(captions, start=1)]
+    rows = [_rounded(_row(rank, one)) for rank, one in enumerate(captions, start=1)]
     buffer = BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=WORST_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue()
@@ -93,8 +95,8 @@ def _row(rank: int, one: AnalysedCaption) -> JsonObject:
         "nearest_training_image": one.facts.inspection.neighbour.image_id,
         "similarity": one.facts.inspection.neighbour.similarity,
         "slices": list(one.properties),
-        "rival": one.rival or None,
-        "rival_cider": one.rival_cider if one.rival else None,
+        "rival": one.rival,
+        "rival_cider": None if one.rival is None else one.rival_cider,
     }
 
 
@@ -110,7 +112,16 @@ def summarise(findings: Findings) -> str:
         "oracle_gain": asdict(findings.search.oracle_gain),
         "comparison": None if findings.comparison is None else _comparison(findings.comparison),
     }
-    return json.dumps(summary, indent=2, sort_keys=True) + "\n"
+    return json.dumps(_rounded(summary), indent=2, sort_keys=True) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    """The value with its numbers cut to what machines agree on: DVC hashes what is written."""
+    if isinstance(value, float):
+        return round(value, _NUM_DIGITS)
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _slice(one: Slice) -> JsonObject:

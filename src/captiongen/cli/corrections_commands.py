@@ -141,7 +141,7 @@ def import_(
     """
     from captiongen.data.feedback import FeedbackFolder
 
-    folder = folder or Layout().state / "feedback"
+    folder = folder or Layout().feedback
     if not folder.is_dir():
         raise UsageError(f"Expected the feedback of a service in {folder}, found no such folder. Name it.")
     undecided = open_desk().import_feedback(FeedbackFolder(folder))

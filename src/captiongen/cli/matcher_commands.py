@@ -41,8 +41,8 @@ def make_matcher(
     from captiongen.data.shards import open_processed
     from captiongen.model.checkpoint import load_captioner
     from captiongen.model.matcher import save_matcher
-    from captiongen.training.inputs import load_features
-    from captiongen.training.matching import pool, recall, train_matcher
+    from captiongen.training.inputs import load_features, pool
+    from captiongen.training.matching import recall, train_matcher
 
     layout = Layout()
     folder = out or layout.matcher
@@ -55,7 +55,9 @@ def make_matcher(
         )
     cpu = torch.device("cpu")
     splits: tuple[Split, ...] = ("train", "dev")
-    pooled = {split: pool(load_features(data, split, encoder, layout.state / "cache", device=cpu)) for split in splits}
+    cache = layout.state / "cache"
+    maps = {split: load_features(data, split, encoder, cache, device=cpu) for split in splits}
+    pooled = {split: torch.from_numpy(pool(of_split)) for split, of_split in maps.items()}
     captions = {split: list(data.references(split).values()) for split in splits}
     matcher = train_matcher(MatcherParams(), pooled["train"], captions["train"], loaded.tokenizer)
     facts = {

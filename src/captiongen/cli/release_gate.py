@@ -163,12 +163,13 @@ def judge_against(
 def _broken_slices(
     ours: FloatArray, theirs: FloatArray, references: Captions, params: ReleaseParams
 ) -> dict[str, float]:
-    """Slices by what people say of the images, in which we lose beyond chance -> our CIDEr less theirs."""
+    """Slices by what people say of the images, in which we lose more than is allowed, beyond chance -> the loss."""
     if len(references) < MIN_IMAGES:
         return {}
     members = text_properties(references, FactReader())
-    changes = slice_changes(ours, theirs, members, num_resamples=params.num_resamples, seed=_SEED)
-    return {str(one.where): round(one.difference.mean, 2) for one in changes if one.is_broken}
+    allowed = ours + params.max_cider_loss
+    changes = slice_changes(allowed, theirs, members, num_resamples=params.num_resamples, seed=_SEED)
+    return {str(one.where): round(one.difference.mean - params.max_cider_loss, 2) for one in changes if one.is_broken}
 
 
 def name_data_sets(verdict: Verdict, challenger: Lineage, champion: Lineage) -> Verdict:

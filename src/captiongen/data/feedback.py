@@ -32,6 +32,7 @@ MAX_FOLDER_BYTES = 1024**3
 LOCK_SECONDS = 10.0
 
 _ID = re.compile("[0-9a-f]{32}")
+_LEFT_HALF_WRITTEN = re.compile(rf"\.{_ID.pattern}\.(json|jpg)\.[^.]+\.part")  # as `write_atomically` names them
 _SHA256 = "^[0-9a-f]{64}$"
 _LOCK, _SECRET = ".lock", ".secret"
 
@@ -239,8 +240,9 @@ class FeedbackFolder:
         """
         sizes = self._sizes()
         for name in tuple(sizes):
-            is_orphan = name.endswith(".jpg") and name.removesuffix(".jpg") + ".json" not in sizes
-            if is_orphan or name.endswith(".part"):
+            stem, _, suffix = name.partition(".")
+            is_orphan = suffix == "jpg" and _ID.fullmatch(stem) and f"{stem}.json" not in sizes
+            if is_orphan or _LEFT_HALF_WRITTEN.fullmatch(name):  # ours alone: nobody knows what else lies here
                 (self.root / name).unlink()
                 del sizes[name]
         return sizes

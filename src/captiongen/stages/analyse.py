@@ -13,7 +13,7 @@ from tqdm import tqdm
 from captiongen.analysis.errors.corpus import CaptionCorpus
 from captiongen.analysis.errors.facts import FactReader
 from captiongen.analysis.findings import Findings, ImageFacts, find_all
-from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images, pool
+from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images
 from captiongen.analysis.report import render_page
 from captiongen.analysis.slicing.pictures import EmbeddedPicture, embed_picture, measure_picture
 from captiongen.analysis.slicing.proposals import propose_weights
@@ -34,7 +34,7 @@ from captiongen.files import atomic_folder
 from captiongen.metrics.report import read_report
 from captiongen.model.checkpoint import LoadedCaptioner, load_captioner
 from captiongen.params import AnalyseParams
-from captiongen.training.inputs import load_features
+from captiongen.training.inputs import load_features, pool
 from captiongen.types import CaptionedImage, MetricsReport, Split
 
 PAGE_FILE, TASKS_FILE, CONFIG_FILE = "index.html", "label_studio.json", "label_studio.xml"

@@ -119,12 +119,15 @@ def _audit(
     captioner = loaded.captioner.to(device)
     captions = data.references(split)
     features = load_features(data, split, captioner.encoder, cache, device=device)
-    drawn = random.Random(params.seed).sample(  # noqa: S311 - no secret
-        range(len(features)), min(params.num_background_images, len(features))
+    places = sorted(
+        random.Random(params.seed).sample(  # noqa: S311 - no secret
+            range(len(features)), min(params.num_background_images, len(features))
+        )
     )
-    background = torch.from_numpy(np.ascontiguousarray(features[sorted(drawn)])).to(device)
+    background = torch.from_numpy(np.ascontiguousarray(features[places])).to(device)
     likelihood = CaptionLikelihood(captioner.decoder, loaded.tokenizer)
-    return audit_captions(captions, features, EvidenceReader(likelihood, background, list(captions.values())), params)
+    reader = EvidenceReader(likelihood, background, places, list(captions.values()))
+    return audit_captions(captions, features, reader, params)
 
 
 def _pictures(quarantine: Path, validation_report: Path) -> tuple[str, ...]:
@@ -137,7 +140,12 @@ def _pictures(quarantine: Path, validation_report: Path) -> tuple[str, ...]:
 
 
 def _table(audits: Mapping[Split, CaptionAudit]) -> bytes:
-    rows = [{"split": split, **asdict(one)} for split, found in audits.items() for one in found.suspects]
+    # Rounded: the last digits differ between machines, and with them the table's hash would.
+    rows = [
+        {"split": split, **asdict(one), "probability": round(one.probability, 4)}
+        for split, found in audits.items()
+        for one in found.suspects
+    ]
     buffer = BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=LABEL_ERRORS_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue()

@@ -71,6 +71,14 @@ def load_features(
         return cached_array(cache, key=key, blocks=encode(), num_entries=data.counts[split])
 
 
+def pool(features: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Averages feature maps over positions, a block at a time: (images, C, G, G) -> (images, C)."""
+    starts = range(0, len(features), _IMAGES_PER_BLOCK)
+    return np.concatenate(
+        [features[start : start + _IMAGES_PER_BLOCK].mean(axis=(2, 3), dtype=np.float32) for start in starts]
+    )
+
+
 def _pictures(data: ProcessedData, split: Split) -> Iterator[npt.NDArray[Any]]:
     rows = tqdm(data.rows(split), total=data.counts[split], desc=f"{split} images", unit="image", disable=None)
     stream = iter(rows)

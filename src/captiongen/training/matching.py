@@ -9,8 +9,6 @@ Shapes: B images, C channels, K captions of an image, T tokens.
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,14 +21,7 @@ from captiongen.model.matcher import CaptionMatcher
 from captiongen.params import MatcherParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
-_NUM_POOLED = 64  # maps in memory at a time
 _MAX_NORM = 1.0  # of the gradient
-
-
-def pool(features: npt.NDArray[np.floating]) -> Tensor:
-    """(images, C, G, G) features, memory-mapped or not -> (images, C) float32 means over the positions."""
-    blocks = (features[start : start + _NUM_POOLED] for start in range(0, len(features), _NUM_POOLED))
-    return torch.from_numpy(np.concatenate([block.astype(np.float32).mean(axis=(2, 3)) for block in blocks]))
 
 
 def train_matcher(

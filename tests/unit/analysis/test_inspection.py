@@ -7,7 +7,7 @@ import pytest
 import torch
 from evaluated import captioned, hypothesis
 
-from captiongen.analysis.inspection import inspect_captions, nearest_training_images, pool
+from captiongen.analysis.inspection import inspect_captions, nearest_training_images
 from captiongen.inference import CaptionEngine
 from captiongen.model.checkpoint import load_captioner
 from captiongen.types import CaptionedImage
@@ -56,7 +56,10 @@ def test_the_nearest_training_image_is_never_the_image_itself():
     assert -1.0 <= near[1].similarity <= near[0].similarity <= 1.0
 
 
-def test_features_are_averaged_over_positions():
-    """In blocks, as at once."""
-    maps = np.random.default_rng(0).normal(size=(300, 3, 2, 2)).astype(np.float16)
-    np.testing.assert_allclose(pool(maps), maps.astype(np.float32).mean(axis=(2, 3)), atol=1e-3)
+def test_a_reference_longer_than_it_writes_has_no_score(folder):
+    """Its beginning alone would be likelier than any whole caption."""
+    loaded = load_captioner(folder)
+    features = np.zeros((1, *loaded.captioner.encoder.measure(64)[:1], 4, 4), dtype=np.float16)
+    image = captioned("a", hypothesis("a red ball"), references=("red ball " * 20,))
+    ((_, (score,)),) = inspect_captions(loaded, features, [image])
+    assert math.isnan(score)

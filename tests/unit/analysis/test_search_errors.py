@@ -37,6 +37,12 @@ def test_a_person_s_caption_that_the_model_likes_better_blames_the_search():
     assert faults(image, (-99.0, image.hypotheses[0].score + 0.1)).faults[0] is Fault.SEARCH
 
 
+def test_what_the_search_found_and_a_consensus_passed_over_is_no_fault_of_the_search():
+    """Where the list holds a caption that the model likes better than the person's, the search did find better."""
+    image = captioned("dog", hypothesis("a man", 0.1), hypothesis("a man", 0.9), references=DOG)
+    assert faults(image, (image.hypotheses[0].score + 0.1,)).faults[0] is Fault.MODEL
+
+
 def test_else_the_model_is_to_blame():
     """References that it likes less, or cannot write at all, leave the fault with the model."""
     image = captioned("dog", hypothesis("a man", 0.9), references=DOG)

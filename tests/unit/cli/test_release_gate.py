@@ -189,6 +189,14 @@ def test_a_challenger_that_breaks_a_slice_is_refused_though_its_mean_rises():
     assert reported.broken_slices == verdict.broken_slices
 
 
+def test_a_loss_that_is_allowed_breaks_no_slice():
+    """What `max_cider_loss` lets the whole split lose, a slice may lose as well."""
+    champion, challenger = many(ANIMALS, mended=True), many(ANIMALS)
+    assert against("3", challenger, champion, PARAMS).broken_slices
+    allowed = PARAMS.model_copy(update={"max_cider_loss": 900.0})
+    assert against("3", challenger, champion, allowed).broken_slices == {}
+
+
 def test_equals_break_no_slice():
     """The same captions are worse nowhere."""
     rows = many(ANIMALS)

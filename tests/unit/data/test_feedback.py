@@ -218,3 +218,14 @@ def test_a_killed_writer_loses_nothing_that_it_told_of(folder: FeedbackFolder):
 
 def _id(line: str) -> str:
     return f"{int(line):032x}"
+
+
+def test_files_that_are_not_its_own_are_left_alone(tmp_path: Path):
+    """Who names a folder of photographs by mistake loses none of them."""
+    names = ("holiday.jpg", "notes.part", ".notes.json.part", "readme.txt")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    folder = FeedbackFolder(tmp_path)
+    folder.add(record(1), None)
+    assert folder.purge(before=NOW + timedelta(days=1)) == 1
+    assert all((tmp_path / name).read_bytes() == b"mine" for name in names)

@@ -71,7 +71,8 @@ def _recount(error: CaptionError, words: _Words, facts: Facts, references: Seque
     number = int(error.instead[0])
     word = _NUMBER_WORDS[number] if number < len(_NUMBER_WORDS) else str(number)
     head = thing.head.position
-    words[head] = _surface(thing.head.lemma, "NN1" if number == 1 else "NN2", references) or words[head]
+    noun = thing.head.lemma.rpartition("_")[2]  # of a tennis ball the ball is counted
+    words[head] = _surface(noun, "NN1" if number == 1 else "NN2", references)
     if thing.start == head:
         words[head] = f"{word} {words[head]}"
     else:
@@ -157,7 +158,8 @@ def _surface(lemma: str, tag: str, references: Sequence[Facts]) -> str:
     fitting = Counter({word: n for word, n in forms.items() if word.tag == tag})
     if fitting or (forms and not tag.startswith("NN")):
         return (fitting or forms).most_common(1)[0][0].word
-    return f"{lemma}s" if tag == "NN2" and not lemma.endswith("s") else lemma.replace("_", " ")
+    plain = lemma.replace("_", " ")
+    return f"{plain}s" if tag == "NN2" and not plain.endswith("s") else plain
 
 
 def _blank(words: _Words, positions: Sequence[int]) -> None:

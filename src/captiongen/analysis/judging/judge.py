@@ -158,7 +158,7 @@ class Judge:
         kept = math.prod(1.0 - ERROR_WEIGHTS.get(kind, 0.0) for kind in sorted({error.type for error in errors}))
         score = agreement * kept
         seen = None if self._image_scorer is None else self._image_scorer(image_id, caption)
-        if seen is not None:
+        if seen is not None and self._reader.words(caption):  # who says nothing is right about nothing
             score = (1.0 - _IMAGE_WEIGHT) * score + _IMAGE_WEIGHT * seen
         return Judgement(score, content, gist, cider, errors, likeness, seen)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from captiongen.analysis.labels.caption_audit import CaptionAudit
-from captiongen.analysis.labels.label_errors import PLANTED, LabelError
+from captiongen.analysis.labels.label_errors import LabelError
 from captiongen.analysis.labels.suspects import Suspect
 from captiongen.types import Split
 
@@ -53,7 +53,6 @@ def render_audit(
         counts=counts,
         audits=audits,
         kinds=list(LabelError),
-        planted=PLANTED,
         pictures=pictures,
         dataset=dataset,
         num_found=sum(len(found.suspects) for found in audits.values()),

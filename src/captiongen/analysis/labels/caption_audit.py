@@ -81,7 +81,7 @@ def audit_captions(
     suspects = plain + [one for one in found if (one.image_id, one.place) not in known_already]
     return CaptionAudit(
         tuple(sorted(suspects, key=lambda one: (-one.probability, one.image_id, one.place))),
-        dict(zip(PLANTED, probability.frequencies[1:].tolist(), strict=True)),
+        dict(zip(PLANTED, probability.shares[1:].tolist(), strict=True)),
     )
 
 

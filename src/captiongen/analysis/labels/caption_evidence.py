@@ -62,14 +62,23 @@ class EvidenceReader:
     Args:
         likelihood: asks the captioner.
         background: (K, C, G, G) features of a few images that every caption is tried on.
+        places: positions of these images; none is the background of its own captions, unless there is no other.
         captions: of each image, by its position.
     """
 
-    def __init__(self, likelihood: CaptionLikelihood, background: Tensor, captions: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self,
+        likelihood: CaptionLikelihood,
+        background: Tensor,
+        places: Sequence[int],
+        captions: Sequence[Sequence[str]],
+    ) -> None:
         self._likelihood, self._background, self._captions = likelihood, background, captions
+        self._places = np.array(places)
         self._grounding: dict[int, dict[int, float]] = defaultdict(dict)  # of captions as they are: image -> place ->
         self._vectorizer = TfidfVectorizer(analyzer=metric_tokens, sublinear_tf=True)
-        self._vectorizer.fit(text for texts in captions for text in texts)
+        texts = [text for of_one in captions for text in of_one]
+        self._vectorizer.fit(texts if any(map(metric_tokens, texts)) else ["nothing"])
 
     def read(self, features: npt.NDArray[np.generic], candidates: Sequence[Candidate]) -> list[CaptionEvidence]:
         """Returns the evidence on each candidate, held against the captions at the image's other places.
@@ -82,7 +91,7 @@ class EvidenceReader:
         words = [one.log_probabilities[: _num_words(one)] for one in own]
         lengths = np.array([max(1, len(one)) for one in words])
         likelihood = np.array([one.sum() for one in words]) / lengths
-        fluency = self._given_the_background([text for _, _, text in candidates]) / lengths
+        fluency = self._given_the_background(candidates) / lengths
         grounding = likelihood - fluency
         usual, agreement = self._usual_grounding(candidates, grounding), self._agreement(candidates)
         return [
@@ -110,16 +119,18 @@ class EvidenceReader:
             for of_one in self._likelihood(maps, texts):
                 yield from of_one
 
-    def _given_the_background(self, texts: Sequence[str]) -> FloatArray:
-        """The log-probability of each caption's words, a mean over the images of the background."""
-        found = np.empty(len(texts))
+    def _given_the_background(self, candidates: Sequence[Candidate]) -> FloatArray:
+        """The log-probability of each caption's words, a mean over the other images of the background."""
+        texts, found = [text for _, _, text in candidates], np.empty(len(candidates))
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # alike in length: little padding
         starts = range(0, len(order), _CAPTIONS_PER_PASS)
         for start in tqdm(starts, desc="captions under other images", unit="batch", disable=None):
             rows = order[start : start + _CAPTIONS_PER_PASS]
             of_images = self._likelihood(self._background, [[texts[row] for row in rows]] * len(self._background))
             for row, of_one in zip(rows, zip(*of_images, strict=True), strict=True):
-                found[row] = np.mean([one.log_probabilities[: _num_words(one)].sum() for one in of_one])
+                under_each = np.array([one.log_probabilities[: _num_words(one)].sum() for one in of_one])
+                others = under_each[self._places != candidates[row][0]]
+                found[row] = (others if len(others) else under_each).mean()
         return found
 
     def _usual_grounding(self, candidates: Sequence[Candidate], grounding: FloatArray) -> FloatArray:

@@ -90,7 +90,7 @@ class ErrorProbability:
         planted: the evidence on planted errors, by kind.
 
     Attributes:
-        frequencies: the estimated share of right captions and of each kind of `PLANTED`, (1 + kinds,).
+        shares: the estimated share of right captions and of each kind of `PLANTED`, (1 + kinds,).
     """
 
     def __init__(
@@ -100,13 +100,14 @@ class ErrorProbability:
         of_planted = np.concatenate([_rows(planted[kind]) for kind in PLANTED])
         kinds = [kind for kind in PLANTED for _ in planted[kind]]
         self._fit(rows, of_planted, kinds)
-        self.frequencies = _BALANCED
+        self.frequencies = _BALANCED  # floored, so that no kind is ever thought impossible
         for _ in range(_ROUNDS):
             looks_right = self._posterior(rows, self.frequencies)[:, 0] > 0.5
             if not looks_right.any():  # a captioner that learned nothing tells nothing from anything
                 break
             self._fit(rows[looks_right], of_planted, kinds)
             self.frequencies = self._estimate_frequencies(rows)
+        self.shares: FloatArray = self._posterior(rows, self.frequencies).mean(axis=0)
 
     def __call__(self, evidence: Sequence[CaptionEvidence], *, frequencies: FloatArray | None = None) -> FloatArray:
         """Returns the probabilities of being right and of each kind of `PLANTED`, (captions, 1 + kinds).

@@ -80,11 +80,11 @@ def with_owners(
 
 def _likeliest_places(swapped: Sequence[Suspect], captions: Mapping[str, Sequence[str]]) -> list[list[Suspect]]:
     """For each swapped caption the places of others where the image's remaining captions have most words of it."""
-    if len(swapped) < 2:
-        return [[] for _ in swapped]
     remaining = [
         " ".join(text for place, text in enumerate(captions[one.image_id]) if place != one.place) for one in swapped
     ]
+    if len(swapped) < 2 or not any(map(metric_tokens, remaining)):  # with one caption an image nothing remains
+        return [[] for _ in swapped]
     vectorizer = TfidfVectorizer(analyzer=metric_tokens, sublinear_tf=True).fit(remaining)
     alike = (vectorizer.transform(one.caption for one in swapped) @ vectorizer.transform(remaining).T).toarray()
     image_ids = np.array([one.image_id for one in swapped])

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captiongen.analysis.slicing.properties import Members, Property
-from captiongen.analysis.slicing.slices import MIN_IMAGES
+from captiongen.analysis.slicing.slices import has_support
 from captiongen.metrics.interval import FloatArray, PairedDifference, paired_bootstrap
 
 _SIGNIFICANCE = 0.05
@@ -117,7 +117,7 @@ def slice_changes(
     Returns:
         The slices, the one that lost most first.
     """
-    slices = {name: mask for name, mask in members.items() if mask.sum() >= MIN_IMAGES}
+    slices = {name: mask for name, mask in members.items() if has_support(mask)}
     p_values = _holm(_chances_of_loss(challenger - champion, slices, seed))
     changes = [
         SliceChange(

@@ -24,6 +24,7 @@ _FALSE_DISCOVERIES = 0.05
 _SIGNIFICANCE = 0.01  # of a pair against the rest of its parts
 _MAX_OVERLAP = 0.7  # Jaccard index from which two slices are the same images by other names
 _MAX_DISCOVERED = 12
+_TESTS_AT_ONCE = 512  # bounds memory at 512 x images
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,11 @@ def find_slices(scores: SplitScores, members: Members, *, num_resamples: int, se
         seed: of the bootstrap.
     """
     candidates: dict[tuple[Property, ...], npt.NDArray[np.bool_]] = {
-        (one,): mask for one, mask in members.items() if _has_support(mask)
+        (one,): mask for one, mask in members.items() if has_support(mask)
     }
     for (one,), (other,) in combinations(list(candidates), 2):
         mask = members[one] & members[other]
-        if one.group != other.group and _has_support(mask):
+        if one.group != other.group and has_support(mask):
             candidates[one, other] = mask
     q_values = dict(zip(candidates, _q_values(scores.badness, list(candidates.values())), strict=True))
     excess = {names: _difference(scores.badness, mask) for names, mask in candidates.items()}
@@ -148,7 +149,8 @@ def find_slices(scores: SplitScores, members: Members, *, num_resamples: int, se
     return SliceReport(singles, tuple(describe(names) for names in chosen[:_MAX_DISCOVERED]))
 
 
-def _has_support(mask: npt.NDArray[np.bool_]) -> bool:
+def has_support(mask: npt.NDArray[np.bool_]) -> bool:
+    """Whether a slice, and the rest without it, have enough images to be spoken of."""
     return MIN_IMAGES <= int(mask.sum()) <= len(mask) - MIN_IMAGES
 
 
@@ -172,8 +174,9 @@ def _q_values(values: FloatArray, masks: Sequence[npt.NDArray[np.bool_]]) -> lis
 
     if not masks:
         return []
-    inside = np.stack(masks)
-    return [float(value) for value in false_discovery_control(_chances_of_worse(values, inside, ~inside))]
+    blocks = (np.stack(masks[start : start + _TESTS_AT_ONCE]) for start in range(0, len(masks), _TESTS_AT_ONCE))
+    p_values = np.concatenate([_chances_of_worse(values, inside, ~inside) for inside in blocks])
+    return [float(value) for value in false_discovery_control(p_values)]
 
 
 def _chances_of_worse(values: FloatArray, ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> FloatArray:

@@ -18,8 +18,6 @@ function make(tag, properties = {}, ...children) {
 for (const card of cards) {
   card.text = [card.id, ...card.references, ...card.nbest.map(one => one[0]), card.rival ? card.rival[0] : ""].join(" ").toLowerCase();
   card.sure = card.words.reduce((sum, word) => sum + Math.log(Math.max(word[1] ?? 1, 1e-6)), 0) / Math.max(1, card.words.length);
-  card.change = !card.rival || card.human === null ? "" : card.cider >= card.human && card.rival[1] < card.human ? "fixed"
-    : card.cider < card.human && card.rival[1] >= card.human ? "broken" : "";
 }
 
 function isWanted(card, words) {

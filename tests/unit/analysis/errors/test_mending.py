@@ -75,6 +75,13 @@ def test_what_was_mended_is_not_found_again(reader: FactReader, kind: ErrorType)
     assert not [error for error in find_errors(mended, [caption], reader) if error.type is kind]
 
 
+def test_of_a_compound_the_last_word_is_counted(reader: FactReader):
+    """One tennis ball instead of two is still a tennis ball."""
+    caption, references = "a dog with two tennis balls", ["a dog with a tennis ball", "a dog and one tennis ball"]
+    errors = [error for error in find_errors(caption, references, reader) if error.type is ErrorType.COUNT]
+    assert mend(reader.read(caption), errors, [reader.read(text) for text in references]) == "a dog with a tennis ball"
+
+
 def test_a_type_without_an_oracle_is_refused(reader: FactReader):
     """Nothing is mended of a generic caption: no single word of it is wrong."""
     assert set(ErrorType) - {ErrorType.GENERIC, ErrorType.COPIED} == MENDABLE

@@ -54,6 +54,11 @@ def test_an_empty_caption_is_worth_nothing(judge: Judge):
     assert judge.judge("dog", "").score == 0.0
 
 
+def test_an_empty_caption_is_worth_nothing_to_who_looks_at_the_picture_either():
+    """Whatever the picture's scorer makes of no words."""
+    assert Judge(REFERENCES, FactReader(), image_scorer=lambda *_: 0.5).judge("dog", "").score == 0.0
+
+
 def test_a_second_scorer_that_looks_at_the_picture_is_asked():
     """The image's own score moves the score towards it, less than the references hold it."""
     judge = Judge(REFERENCES, FactReader(), image_scorer=lambda image_id, caption: float("dog" in caption))

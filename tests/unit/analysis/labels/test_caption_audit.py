@@ -19,7 +19,7 @@ from captiongen.text.normalise import normalise_caption
 
 
 def _audit(captions: dict[str, tuple[str, ...]], features: np.ndarray) -> CaptionAudit:
-    reader = EvidenceReader(SeeingLikelihood(), torch.from_numpy(features[:4]), list(captions.values()))
+    reader = EvidenceReader(SeeingLikelihood(), torch.from_numpy(features[:4]), range(4), list(captions.values()))
     return audit_captions(captions, features, reader, AuditParams())
 
 
@@ -142,6 +142,17 @@ def test_captions_too_short_to_be_made_wrong_are_looked_through_all_the_same():
         ("b", 0, LabelError.EMPTY),
     ]
     assert found.frequencies == {}
+
+
+def test_images_with_one_caption_each_can_be_audited(world):
+    """Where no other caption remains to compare with, swapped ones have no likely owner, and nothing fails."""
+    captions, features = world
+    alone = {image_id: texts[:1] for image_id, texts in captions.items()}
+    image_ids = list(alone)
+    for one, other in zip(image_ids[:20:2], image_ids[1:20:2], strict=True):
+        alone[one], alone[other] = alone[other], alone[one]
+    found = _audit(alone, features)
+    assert all(one.belongs_to is None for one in found.suspects)
 
 
 def test_a_captioner_to_which_everything_looks_wrong_stops_nothing():
