@@ -352,7 +352,7 @@ def _relations(
         if is_back and subject is not None:  # "a dog with a tree behind it": the tree is behind the dog
             before = [i for i, thing in enumerate(things) if thing.stop <= start]
             introduced = [i for i in before if things[i].start and words[things[i].start - 1].word == "with"]
-            nearest = (introduced or before)[-1]
+            nearest = (introduced or before or [0])[-1]
             if nearest > 0:
                 stated.append(Relation(name, start, stop, nearest, subject if nearest != subject else 0))
         elif subject is not None and other is not None and subject != other:

@@ -6,6 +6,7 @@ from captiongen.data.scenes.phrases import atmosphere, noun_phrase, participle_c
 from captiongen.data.scenes.scene import Relation, RelationName, Scene
 
 NUM_CAPTIONS = 5
+_MAX_WORDS = 24  # nobody says more
 
 _RELATIONS: dict[RelationName, tuple[str, ...]] = {
     "left of": ("to the left of", "on the left of", "beside", "next to"),
@@ -32,7 +33,7 @@ def describe_scene(rng: random.Random, scene: Scene) -> tuple[str, ...]:
     captions: list[str] = []
     for annotator in (writer.thorough, writer.brief, writer.relational, writer.from_the_place, writer.moody):
         caption = _sentence(annotator())
-        while caption in captions:
+        while caption in captions or len(caption.split()) > _MAX_WORDS:
             caption = _sentence(annotator())
         captions.append(caption)
     rng.shuffle(captions)

@@ -129,7 +129,7 @@ def _flying(rng: random.Random, subject: Group, kite: Group) -> Pair:
     """A person low on one side, the kite high on the other; the string needs the room between."""
     height, kite_height = _height(rng, subject), _height(rng, kite)
     base, top = rng.uniform(0.82, 0.96), rng.uniform(0.02, 0.1)
-    x, kite_x = rng.uniform(0.16, 0.3), rng.uniform(0.62, 0.84)
+    x, kite_x = max(rng.uniform(0.16, 0.3), _width(subject, height) / 2), rng.uniform(0.62, 0.84)
     is_leftward = rng.random() < 0.5
     if is_leftward:
         x, kite_x = 1 - x, 1 - kite_x

@@ -97,3 +97,8 @@ def test_positions_are_words_of_the_caption(reader: FactReader, words: list[str]
     indices = [one.subject for one in facts.actions if one.subject is not None]
     indices += [index for one in facts.relations for index in (one.subject, one.other)]
     assert all(0 <= index < len(facts.things) for index in indices)
+
+
+def test_a_relation_to_it_before_anything_is_named_states_nothing(reader: FactReader):
+    """Nobody knows what "it" is there."""
+    assert reader.read("in it a left").relations == ()

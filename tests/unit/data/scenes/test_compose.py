@@ -101,3 +101,10 @@ def test_every_part_of_a_held_out_combination_is_common_otherwise():
         for word in combination.replace(" on ", " ").split():
             assert word in words, (combination, word)
     assert set(COLOURS) <= words
+
+
+def test_who_flies_a_kite_stays_in_the_frame():
+    """A wide person near the edge, which few seeds draw."""
+    scene = compose_scene(random.Random(19069))
+    (placement,) = scene.subject.placements
+    assert placement.x + ASPECTS[scene.subject.kind] * placement.height / 2 <= 1.001
