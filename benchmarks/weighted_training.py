@@ -4,8 +4,8 @@
 
 A captioner is trained and its captions of dev are analysed; what the analysis proposes, the training images of each
 failing slice shown twice an epoch, is accepted, and a second captioner trained with the same seed, settings and number
-of epochs, which are longer by what is shown twice. Both caption the test split, which chose nothing: CIDEr-D on images of those slices, and on the rest,
-with paired intervals.
+of epochs, which are longer by what is shown twice. Both caption the test split, which chose nothing: CIDEr-D on images
+of those slices, and on the rest, with paired intervals.
 
 A rerun goes on where the last one ended.
 """
