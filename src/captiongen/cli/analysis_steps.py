@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captiongen.cli.layout import Layout
+from captiongen.cli.model_uri import model_folder
 from captiongen.metrics.report import read_report
 from captiongen.params import Params
 from captiongen.types import MetricsReport, Split
@@ -30,7 +31,7 @@ def analyse_model(
     Args:
         layout: of the project.
         params: of the project: how to score, and how many captions to show.
-        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/RUN/PATH`, or a local folder.
+        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/RUN/PATH`, `starter`, or a local folder.
         split: any split that has images.
         against: another model, which captions the same split to be compared with.
 
@@ -38,14 +39,16 @@ def analyse_model(
         DataError: the split is empty or its pictures are gone.
         ServiceError: the registry or the tracking server fails.
     """
-    from captiongen.adapters.mlflow_registry import download_model
     from captiongen.adapters.mlflow_tracking import continue_run
     from captiongen.cli.model_run import log_analysis, log_evaluation
     from captiongen.model.checkpoint import read_manifest
     from captiongen.stages.analyse import analyse
 
-    folder = download_model(uri, project=layout.root)
-    rival = None if against is None else _evaluate(download_model(against, project=layout.root), layout, params, split)
+    def named(name: str) -> Path:
+        return model_folder(name, project=layout.root, model_name=params.release.model_name)
+
+    folder = named(uri)
+    rival = None if against is None else _evaluate(named(against), layout, params, split)
     evaluation = _evaluate(folder, layout, params, split)
     result = analyse(
         params.analyse,

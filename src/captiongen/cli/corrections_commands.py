@@ -218,6 +218,8 @@ def _counted(proposals: Iterable[Proposal]) -> Counter[tuple[str, str]]:
 def _full_ids(ids: Iterable[str], known: Iterable[str]) -> list[str]:
     found = []
     for given in ids:
+        if not given:  # an unset variable of a script would mean them all
+            raise UsageError("Expected the id of a proposal or decision, found an empty one.")
         match [one for one in known if one.startswith(given)]:
             case [one]:
                 found.append(one)

@@ -104,7 +104,8 @@ def read_candidates(path: Path) -> list[tuple[str, str]]:
         DataError: it is no such table, or a line lacks a cell.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Not `splitlines`, which also breaks a caption at the rarer separators of Unicode.
+        lines = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except FileNotFoundError:
         raise UsageError(f"Expected captions to judge at {path} (--candidates), found none.") from None
     except (OSError, UnicodeDecodeError) as error:

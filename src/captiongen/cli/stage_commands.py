@@ -194,7 +194,7 @@ def analyse(
     """Ranks the captions, names and prices their errors, finds where they are (reports/analysis/index.html).
 
     Without options it is the stage, which DVC keeps: `dvc repro analyse`. With --model it captions the split first, and
-    the page goes to .captiongen/analysis and to the model's MLflow run.
+    the page goes to .captiongen/analysis and to the model's MLflow run. The split is dev unless --split says otherwise.
 
     Example: `captiongen analyse --model models:/captiongen@challenger --against models:/captiongen@champion`
     """
@@ -256,6 +256,8 @@ def audit() -> None:
         counts = Counter(one.kind.value for one in found.suspects)
         if counts:
             _say(f"{split}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common()))
+        if found.note:
+            _say(f"{split}: {found.note}")
     for line in result.pictures:
         _say(line)
     _say(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")

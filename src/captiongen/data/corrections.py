@@ -233,6 +233,8 @@ def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parse
         content = path.read_bytes()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise DataError(f"Expected a file of JSON lines at {path}, could not read it: {error}.") from error
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -241,7 +243,7 @@ def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parse
             if not isinstance(record, dict):
                 raise ValueError(f"expected a JSON object, found {record!r}")
             yield parse(record)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number}: {_explain(error)}. Mend the line, or take it out.") from error
 
 
@@ -265,10 +267,13 @@ def _decision_record(decision: Decision) -> JsonObject:
 
 
 def _parse_decision(record: JsonObject) -> Decision:
-    return _DECISION.validate_python({**record, "proposal": _parse_proposal(record.get("proposal") or {})})
+    proposal = record.get("proposal")
+    if not isinstance(proposal, dict):
+        raise ValueError(f"expected a proposal, found {proposal!r}")
+    return _DECISION.validate_python({**record, "proposal": _parse_proposal(proposal)})
 
 
-def _explain(error: ValueError) -> str:
+def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())

@@ -7,6 +7,10 @@ from typing import Any, Protocol
 from captiongen.errors import DataError
 from captiongen.text.normalise import normalise_caption
 
+# Longer ones are no words (addresses, encoded data), and a caption of more words is none: they are taken for nouns.
+_LONGEST_WORD, _MOST_WORDS = 40, 500
+_STAND_IN = "thing"
+
 
 @dataclass(frozen=True, slots=True)
 class TaggedWord:
@@ -51,7 +55,16 @@ class HantaTagger:
     def __call__(self, caption: str) -> tuple[TaggedWord, ...]:
         """Returns the words of a caption, normalised first."""
         words = normalise_caption(caption).split()
-        return tuple(TaggedWord(*one) for one in self._hanta.tag_sent(words)) if words else ()
+        # The tagger's time grows with the square of a word's length, and its recursion with the number of words.
+        readable = [word if len(word) <= _LONGEST_WORD else _STAND_IN for word in words[:_MOST_WORDS]]
+        tagged = self._hanta.tag_sent(readable) if readable else ()
+        return (
+            *(
+                TaggedWord(word, lemma if word == read else word, tag)
+                for word, (read, lemma, tag) in zip(words, tagged, strict=False)
+            ),
+            *(TaggedWord(word, word, "NN1") for word in words[_MOST_WORDS:]),
+        )
 
 
 @lru_cache(maxsize=1)

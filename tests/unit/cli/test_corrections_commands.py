@@ -93,10 +93,20 @@ def test_a_call_that_cannot_be_meant_is_refused(arguments: list[str], message: s
     assert accepted() == set()
 
 
-def test_an_ambiguous_id_is_refused():
-    """The empty beginning fits all."""
-    with pytest.raises(UsageError, match="with which 4 begin"):
+def test_an_empty_id_is_refused():
+    """An unset variable of a script means none, though all ids begin with nothing."""
+    with pytest.raises(UsageError, match="found an empty one"):
         corrections("accept", "")
+    assert accepted() == set()
+
+
+def test_an_ambiguous_id_is_refused():
+    """What several ids begin with is no id."""
+    alike = [drop("a", f"Dog {number} .") for number in range(17)]  # of sixteen digits two must begin alike
+    write_proposals(FOLDER.proposals("audit"), alike)
+    digits = [one.id[0] for one in alike]
+    with pytest.raises(UsageError, match="Expected one id"):
+        corrections("accept", max(digits, key=digits.count))
 
 
 def test_without_proposals_the_list_says_where_they_come_from():

@@ -12,6 +12,8 @@ from captiongen.analysis.labels.suspects import NUM_TRIED, Suspect, with_owners
 from captiongen.params import AuditParams
 from captiongen.text.normalise import normalise_caption
 
+# Of the captions: who finds more of them wrong than right has not learned what is right.
+_MAX_CREDIBLE_SHARE = 0.5
 _NUM_PLANTED = 1000  # of each kind: a regression on eight numbers learns nothing more from more
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 
@@ -23,10 +25,12 @@ class CaptionAudit:
     Attributes:
         suspects: the most probable first.
         frequencies: kind -> estimated share of all captions that are wrong in this way, those not found included.
+        note: why the captioner was not believed, "" where it was.
     """
 
     suspects: tuple[Suspect, ...]
     frequencies: Mapping[LabelError, float]
+    note: str = ""
 
 
 def find_plain_errors(captions: Mapping[str, Sequence[str]], *, min_words: int) -> list[Suspect]:
@@ -71,6 +75,12 @@ def audit_captions(
     known = dict(zip(everything, reader.read(features, everything), strict=True))
     evidence = [known[candidate] for candidate in own]
     probability = ErrorProbability(evidence, {kind: [known[one] for one in some] for kind, some in planted.items()})
+    if (share := float(probability.shares[1:].sum())) > _MAX_CREDIBLE_SHARE:
+        note = (
+            f"To this captioner {share:.0%} of the captions look wrong, so it was not asked: it has learned too little "
+            "to tell. Only empty and repeated captions are listed."
+        )
+        return CaptionAudit(tuple(plain), {}, note)
     found = _suspects(own, evidence, probability(evidence), image_ids, params)
     tried = np.eye(1 + len(PLANTED))[0] / NUM_TRIED  # or else swapped
     tried[1 + PLANTED.index(LabelError.SWAPPED)] = 1.0 - 1.0 / NUM_TRIED

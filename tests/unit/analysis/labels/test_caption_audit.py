@@ -155,6 +155,24 @@ def test_images_with_one_caption_each_can_be_audited(world):
     assert all(one.belongs_to is None for one in found.suspects)
 
 
+class KnowsNothing:
+    """Finds the same of every caption."""
+
+    def read(self, features, candidates):
+        return [CaptionEvidence(*(0.0 for _ in fields(CaptionEvidence))) for _ in candidates]
+
+
+def test_a_captioner_that_finds_most_captions_wrong_is_not_believed(world):
+    """Where right captions look like planted errors nothing is proposed, and the audit says why."""
+    captions, features = world
+    first, texts = next(iter(captions.items()))
+    repeated = {**captions, first: (texts[0], *texts[:-1])}
+    found = audit_captions(repeated, features, KnowsNothing(), AuditParams())
+    assert "not asked" in found.note
+    assert [(one.image_id, one.kind) for one in found.suspects] == [(first, LabelError.DUPLICATE)]
+    assert found.frequencies == {}
+
+
 def test_a_captioner_to_which_everything_looks_wrong_stops_nothing():
     """Where no caption looks right, as to one that learned nothing, the audit ends with guesses, not with an error."""
     evidence = [CaptionEvidence(*(0.0 for _ in fields(CaptionEvidence))) for _ in range(5)]
