@@ -29,6 +29,7 @@ from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load
 from captiongen.model.compact import compact
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.params import DecodeParams
+from captiongen.reranking import NbestRanking
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Calibration, CaptionedImage, CaptionResult, Hypothesis, Split, WordScore
 
@@ -87,7 +88,8 @@ class CaptionEngine:
         device: `cpu`, `cuda`, `cuda:1` ...; a search with int8 weights runs on the CPU all the same.
 
     Raises:
-        UsageError: the manifest wants int8 weights and this processor has no kernel for them.
+        UsageError: the manifest wants int8 weights and this processor has no kernel for them, or the choice of a
+            reranker that the captioner does not have.
     """
 
     def __init__(self, loaded: LoadedCaptioner, *, device: str = "cpu") -> None:
@@ -96,7 +98,10 @@ class CaptionEngine:
         self._device = torch.device(device)
         self._captioner: Captioner = loaded.captioner.to(self._device).eval()
         self._compact: CaptionDecoder | None = None
+        reranker = loaded.captioner.reranker
+        self._ranking = None if reranker is None else NbestRanking(reranker.cpu())
         self._decoder(self.manifest.decode)  # what cannot be had is said now
+        self._check_choice(self.manifest.decode)
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu") -> "CaptionEngine":
@@ -134,20 +139,36 @@ class CaptionEngine:
         """Captions prepared images, (B, S, S, 3) uint8; otherwise as `caption`.
 
         Raises:
+            UsageError: `decode` wants what this captioner or this machine does not have.
             Abandoned: `is_wanted`, which is asked before each word, said no.
         """
         batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
         features = self._captioner.encoder(batch).float()
         decode = decode or self.manifest.decode
+        self._check_choice(decode)
         decoder = self._decoder(decode)
         features = features.to(decoder.image_positions.device)
         decoded = search(decoder, features, decode, is_wanted=is_wanted)
         results = []
-        for index, nbest in enumerate(decoded):
+        for index, found in enumerate(decoded):
+            nbest = self._rerank(features[index], found, decode)
             hypotheses = tuple(_hypothesis(one, self.tokenizer, self.manifest.calibration) for one in nbest)
             attention = self._attention(decoder, features[[index]], nbest[0].tokens) if with_attention else None
             results.append(CaptionResult(hypotheses, attention, hypotheses[0].is_doubtful(decode.min_confidence)))
         return results
+
+    def _check_choice(self, decode: DecodeParams) -> None:
+        if decode.choice == "reranked" and self._ranking is None:
+            raise UsageError(
+                "choice: reranked needs a captioner with a reranker, and this one has none. Train with `reranker: {}` "
+                "under train in params.yaml, or ask for choice: likeliest."
+            )
+
+    def _rerank(self, features: Tensor, nbest: list[Decoded], decode: DecodeParams) -> list[Decoded]:
+        """The list as `decode` wants it: `search` knows all but the reranker."""
+        if self._ranking is None or decode.method != "beam" or decode.choice != "reranked":
+            return nbest
+        return self._ranking(features, nbest)[: decode.num_hypotheses]
 
     def _decoder(self, decode: DecodeParams) -> CaptionDecoder:
         """The decoder with the weights that `decode` asks for; threads that ask at once may pack it twice, unharmed."""
@@ -195,7 +216,8 @@ def search(
 ) -> list[list[Decoded]]:
     """Searches captions of encoded images, (B, C, G, G), as `decode` says; an n-best list per image, best first.
 
-    The decoder has the weights that `decode` asks for already.
+    The decoder has the weights that `decode` asks for already. Where a reranker is to choose, all beams are returned,
+    the likeliest first: it is for whoever has one to ask it.
 
     Raises:
         UsageError: the captions asked for are longer than the decoder can write.
@@ -210,18 +232,17 @@ def search(
         next_token = NoRepeatNgram(next_token, decode.no_repeat_ngram)
     num_images, device = features.shape[0], features.device
     if decode.method == "beam":
-        is_consensus = decode.choice == "consensus"
         found = beam_search(
             next_token,
             num_images=num_images,
             special=SPECIAL_TOKENS,
             num_beams=decode.num_beams,
-            num_hypotheses=decode.num_beams if is_consensus else decode.num_hypotheses,
+            num_hypotheses=decode.num_hypotheses if decode.choice == "likeliest" else decode.num_beams,
             length_penalty=decode.length_penalty,
             max_tokens=decode.max_tokens,
             device=device,
         )
-        if is_consensus:
+        if decode.choice == "consensus":
             ordered = (by_consensus(nbest, _alike, temperature=decode.temperature) for nbest in found)
             return [nbest[: decode.num_hypotheses] for nbest in ordered]
         return found

@@ -276,6 +276,27 @@ CaptionPhase = FrozenPhase | FinetunedPhase | SelfCriticalPhase
 Phase = Annotated[DistilledPhase | CaptionPhase, Field(discriminator="kind")]
 
 
+class MatcherParams(_Section):
+    """How a matcher of pictures and captions learns (`captiongen make-matcher`)."""
+
+    width: Count = 256  # dimensions of the common space
+    num_epochs: Count = 30  # each image once an epoch, with one of its captions
+    batch_size: Annotated[int, Field(ge=2)] = 500  # each caption is told from those of the others in its batch
+    learning_rate: Positive = 4e-3  # the highest, after a tenth of the steps
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    word_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1  # share of words that are read as unknown ones
+    seed: Seed = 0
+
+
+class RerankerParams(_Section):
+    """What chooses among the captions that a search found (`decode.choice: reranked`)."""
+
+    matcher: MatcherParams = MatcherParams()
+    num_neighbours: Count = 30  # training pictures, the most alike, whose captions are asked
+    temperature: Positive = 0.125  # of their cosines: how much more the nearest of them count
+
+
 class DecodeParams(_Section):
     """How captions are searched: recorded in the model's manifest, so that serving does as evaluation did."""
 
@@ -286,7 +307,7 @@ class DecodeParams(_Section):
     num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
     no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
     min_confidence: Fraction = 0.0  # a caption with a lower chance of being as good as a person's is marked doubtful
-    choice: Literal["likeliest", "consensus"] = "likeliest"  # beam only: the first of the n-best list
+    choice: Literal["likeliest", "consensus", "reranked"] = "likeliest"  # beam only: the first of the n-best list
     temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only
@@ -298,6 +319,8 @@ class DecodeParams(_Section):
             how = f"beam{self.num_beams} length_penalty={self.length_penalty}"
             if self.choice == "consensus":
                 how += f" choice=consensus temperature={self.temperature}"
+            elif self.choice == "reranked":
+                how += " choice=reranked"
         elif self.method == "greedy":
             how = "greedy"
         else:
@@ -325,6 +348,15 @@ class TrainParams(_Section):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]  # one after the other, each from the best weights so far
     selection: SelectionParams = SelectionParams()
     decode: DecodeParams = DecodeParams()
+    reranker: RerankerParams | None = None  # made after the phases; None: none
+
+    @model_validator(mode="after")
+    def _who_is_asked_is_there(self) -> "TrainParams":
+        if self.decode.choice == "reranked" and self.reranker is None:
+            raise ValueError(
+                "decode.choice is reranked, but there is no reranker: set `reranker: {}`, or another choice"
+            )
+        return self
 
     @model_validator(mode="after")
     def _someone_has_trained_the_encoder(self) -> "TrainParams":
@@ -345,19 +377,6 @@ class TrainParams(_Section):
                 f"the phases are {', '.join(kinds)}: distilled ones come first, and one that learns captions after them"
             )
         return self
-
-
-class MatcherParams(_Section):
-    """How a matcher of pictures and captions learns (`captiongen make-matcher`)."""
-
-    width: Count = 256  # dimensions of the common space
-    num_epochs: Count = 30  # each image once an epoch, with one of its captions
-    batch_size: Annotated[int, Field(ge=2)] = 500  # each caption is told from those of the others in its batch
-    learning_rate: Positive = 4e-3  # the highest, after a tenth of the steps
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
-    word_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1  # share of words that are read as unknown ones
-    seed: Seed = 0
 
 
 class EvaluateParams(_Section):

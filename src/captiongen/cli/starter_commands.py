@@ -104,13 +104,11 @@ def starter_bento(layout: Layout) -> str:
 
 
 def _write_halved(folder: Path, captioner: Path) -> "CaptionerManifest":
-    import torch
-
     from captiongen.model.checkpoint import load_captioner, write_captioner
 
     loaded = load_captioner(captioner)
     facts = loaded.manifest.model_dump()
-    return write_captioner(folder, loaded.captioner, loaded.tokenizer, facts, dtype=torch.float16)
+    return write_captioner(folder, loaded.captioner, loaded.tokenizer, facts, storage="small")
 
 
 def _need_small(folder: Path) -> None:

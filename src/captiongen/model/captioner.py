@@ -4,16 +4,22 @@ from torch import nn
 
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.model.encoder import ImageEncoder, build_encoder
+from captiongen.model.reranker import Reranker
 from captiongen.params import DecoderParams, EncoderParams
 
 
 class Captioner(nn.Module):
-    """Image in, caption tokens out: `decoder.start(encoder(images))`, then `decoder.advance` as often as needed."""
+    """Image in, caption tokens out: `decoder.start(encoder(images))`, then `decoder.advance` as often as needed.
+
+    Attributes:
+        reranker: chooses among the captions found; made when the rest is trained, None where there is none.
+    """
 
     def __init__(self, encoder: ImageEncoder, decoder: CaptionDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.reranker: Reranker | None = None
 
 
 def build_captioner(

@@ -18,11 +18,17 @@ from torch import Tensor
 from captiongen.errors import CheckpointError
 from captiongen.files import atomic_folder, sha256_of_file, write_atomically
 from captiongen.model.captioner import Captioner, build_captioner
-from captiongen.params import DecodeParams, DecoderParams, EncoderParams
+from captiongen.model.reranker import Reranker
+from captiongen.params import DecodeParams, DecoderParams, EncoderParams, RerankerParams
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Calibration, Preprocessing, Split
 
 WEIGHTS_FILE, TOKENIZER_FILE, MANIFEST_FILE = "model.safetensors", "tokenizer.json", "manifest.json"
+#: How weights are stored. `small`: those of the encoder as float16; the matrices of the rest, which is most of it, as
+#: int8 with a scale for each row. All are loaded as float32.
+Storage = Literal["float32", "small"]
+_RERANKER, _SCALE = "reranker.", ".row_scale"
+_LARGEST_INT8 = 127
 
 
 class CaptionerManifest(BaseModel):
@@ -33,6 +39,7 @@ class CaptionerManifest(BaseModel):
         data_hash: sha256 of that data set as `preprocess` defines it.
         split_hashes: split -> sha256 over its image ids, pictures and references.
         max_tokens: the longest caption the decoder can write.
+        reranker: what it chooses among captions by, None where it has none.
         dev_cider: CIDEr on the dev split that picked these weights (x100).
         calibration: what its probabilities are worth, learnt on the dev split.
         weights_sha256: of model.safetensors; the model's identity everywhere.
@@ -50,6 +57,7 @@ class CaptionerManifest(BaseModel):
     decode: DecodeParams
     vocabulary_size: int
     max_tokens: int
+    reranker: RerankerParams | None = None
     dataset: str
     data_hash: str
     split_hashes: dict[Split, str]
@@ -88,7 +96,7 @@ def write_captioner(
     tokenizer: CaptionTokenizer,
     facts: Mapping[str, object],
     *,
-    dtype: torch.dtype = torch.float32,
+    storage: Storage = "float32",
 ) -> CaptionerManifest:
     """Writes the three files of a captioner and returns its manifest.
 
@@ -96,18 +104,18 @@ def write_captioner(
         folder: an existing folder.
         captioner: whose weights are stored.
         tokenizer: stored beside them.
-        facts: all manifest fields but the hashes and the vocabulary size.
-        dtype: what floating-point weights are stored as; they are loaded as float32 all the same.
+        facts: all manifest fields but the hashes, the vocabulary size and what the captioner knows of its reranker.
+        storage: what floating-point weights are stored as.
 
     Raises:
-        CheckpointError: a weight is too large for `dtype`.
+        CheckpointError: a weight is too large for how it is stored.
     """
-    state = {name: stored(name, tensor, dtype) for name, tensor in captioner.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE)
+    save_file(_packed(captioner.state_dict(), storage), folder / WEIGHTS_FILE)
     tokenizer.save(folder / TOKENIZER_FILE)
     manifest = CaptionerManifest.model_validate(
         {
             **facts,
+            "reranker": None if captioner.reranker is None else captioner.reranker.params,
             "vocabulary_size": tokenizer.vocabulary_size,
             "weights_sha256": sha256_of_file(folder / WEIGHTS_FILE),
             "tokenizer_sha256": sha256_of_file(folder / TOKENIZER_FILE),
@@ -128,22 +136,43 @@ def store_calibration(folder: Path, calibration: Calibration) -> CaptionerManife
     return manifest
 
 
-def stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns a weight as it is stored: contiguous, on the CPU, floating point as `dtype`.
+def _packed(state: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
+    """Weights as they are stored: contiguous and on the CPU."""
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        on_cpu = tensor.detach().cpu().contiguous()
+        if not on_cpu.is_floating_point() or storage == "float32":
+            packed[name] = on_cpu
+        elif on_cpu.ndim == 2 and not name.startswith("encoder."):
+            scale = on_cpu.abs().amax(dim=1).div(_LARGEST_INT8)  # (rows,)
+            packed[name + _SCALE] = scale
+            packed[name] = on_cpu.div(scale.clamp(min=torch.finfo().tiny)[:, None]).round().to(torch.int8)
+        else:
+            packed[name] = halved(name, on_cpu)
+    return packed
+
+
+def halved(name: str, tensor: Tensor) -> Tensor:
+    """Returns a weight as float16.
 
     Raises:
-        CheckpointError: it is too large for `dtype`.
+        CheckpointError: it is too large for that.
     """
-    tensor = tensor.detach().cpu().contiguous()
-    if not tensor.is_floating_point():
-        return tensor
-    stored = tensor.to(dtype)
-    if not torch.equal(stored.isfinite(), tensor.isfinite()):
+    half = tensor.half()
+    if not torch.equal(half.isfinite(), tensor.isfinite()):
         raise CheckpointError(
-            f"{name} holds {float(tensor.abs().max()):.3g}, more than {dtype} can store "
-            f"({torch.finfo(dtype).max:.3g}). Train with a weight decay, or store the captioner as torch.float32."
+            f"{name} holds {float(tensor.abs().max()):.3g}, more than float16 can store "
+            f"({torch.finfo(torch.float16).max:.3g}). Train with a weight decay, or store the captioner as float32."
         )
-    return stored
+    return half
+
+
+def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor * state[name + _SCALE][:, None] if name + _SCALE in state else tensor
+        for name, tensor in state.items()
+        if not name.endswith(_SCALE)
+    }
 
 
 def read_manifest(folder: Path) -> CaptionerManifest:
@@ -187,12 +216,20 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
         max_tokens=manifest.max_tokens,
         with_encoder_weights=False,
     )
+    tokenizer = CaptionTokenizer.load(folder / TOKENIZER_FILE)
     try:
-        captioner.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (RuntimeError, SafetensorError) as error:
+        state = _unpacked(load_file(folder / WEIGHTS_FILE))
+        if manifest.reranker is not None:
+            captioner.reranker = Reranker.fitting(
+                manifest.reranker,
+                {name.removeprefix(_RERANKER): tensor for name, tensor in state.items() if name.startswith(_RERANKER)},
+                tokenizer=tokenizer,
+            )
+        captioner.load_state_dict(state)
+    except (RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder / WEIGHTS_FILE} does not fit the model its manifest names: {reason}") from error
-    return LoadedCaptioner(captioner.eval(), CaptionTokenizer.load(folder / TOKENIZER_FILE), manifest)
+    return LoadedCaptioner(captioner.eval(), tokenizer, manifest)
 
 
 def check_hash(path: Path, expected: str) -> None:

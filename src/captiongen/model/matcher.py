@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captiongen.errors import CheckpointError
 from captiongen.files import atomic_folder, sha256_of_file
-from captiongen.model.checkpoint import MANIFEST_FILE, TOKENIZER_FILE, check_hash, stored
+from captiongen.model.checkpoint import MANIFEST_FILE, TOKENIZER_FILE, check_hash, halved
 from captiongen.params import MatcherParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
@@ -109,7 +109,7 @@ def save_matcher(folder: Path, matcher: CaptionMatcher, facts: Mapping[str, obje
         facts: the manifest's fields that the matcher does not know.
     """
     with atomic_folder(folder) as part:
-        state = {name: stored(name, tensor, torch.float16) for name, tensor in matcher.state_dict().items()}
+        state = {name: halved(name, tensor.contiguous()) for name, tensor in matcher.state_dict().items()}
         save_file(state, part / _WEIGHTS_FILE)
         matcher.tokenizer.save(part / TOKENIZER_FILE)
         manifest = MatcherManifest.model_validate(

@@ -23,13 +23,18 @@ from captiongen.files import write_atomically
 from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration
 from captiongen.metrics.report import score_captions
+from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, read_manifest, save_captioner, store_calibration
-from captiongen.params import SelectionParams, TrainParams
+from captiongen.model.reranker import EVIDENCE
+from captiongen.params import RerankerParams, SelectionParams, TrainParams
 from captiongen.ports import NullTracker, Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
+from captiongen.training.inputs import load_features
 from captiongen.training.phases import PhasedTraining, Trained
 from captiongen.training.processes import first_before_others, is_first
-from captiongen.types import Calibration
+from captiongen.training.reranking import fit_weights, train_reranker
+from captiongen.training.selection import limit
+from captiongen.types import Calibration, Split
 
 _BATCH_SIZE = 32
 
@@ -86,6 +91,8 @@ def train(
             tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
         trained = training.run()
+        if params.reranker is not None:
+            _add_reranker(trained.captioner, params, params.reranker, data, tokenizer, cache=state_folder / "cache")
         with first_before_others():
             if is_first():
                 save_captioner(out_folder, trained.captioner, tokenizer, _facts(params, data, trained))
@@ -97,6 +104,32 @@ def train(
     tracker.log_file(report_folder / "curves.csv", folder="training")
     tracker.flush()
     return TrainResult(manifest, trained)
+
+
+def _add_reranker(
+    captioner: Captioner,
+    params: TrainParams,
+    reranker: RerankerParams,
+    data: ProcessedData,
+    tokenizer: CaptionTokenizer,
+    *,
+    cache: Path,
+) -> None:
+    """Gives the trained captioner its reranker; all processes wait for the features, the first one learns."""
+    device = captioner.decoder.image_positions.device
+    splits: tuple[Split, ...] = ("train", "dev")
+    features = {split: load_features(data, split, captioner.encoder, cache, device=device) for split in splits}
+    if not is_first():
+        return
+    captioner.eval()
+    made = train_reranker(
+        reranker, tokenizer, features=features["train"], captions=list(data.references("train").values())
+    )
+    dev = limit(data.references("dev"), params.selection.max_images)
+    weights = fit_weights(made, captioner, tokenizer, params.decode, features=features["dev"], dev=dev)
+    told = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(EVIDENCE, weights, strict=True))
+    tqdm.write(f"reranker: weights of the evidence are {told}", sys.stderr)
+    captioner.reranker = made
 
 
 @contextmanager

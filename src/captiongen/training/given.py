@@ -36,6 +36,7 @@ def first_captioner(params: TrainParams, data: ProcessedData, tokenizer: Caption
             load_pretrained(captioner.decoder, tokenizer)
         return captioner
     loaded = _load(start_from, tokenizer, key="train.start_from")
+    loaded.captioner.reranker = None  # it knows the captions of the captioner that it was made for
     try:
         captioner.load_state_dict(loaded.captioner.state_dict())
     except RuntimeError as error:

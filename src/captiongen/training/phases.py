@@ -245,10 +245,14 @@ def _names(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer
         *(package / name for name in _MODULES),
         *(p for name in _PACKAGES for p in package.joinpath(name).rglob("*.py")),
     ]
+    # The reranker is made afterwards, and no phase asks it.
+    choice = "likeliest" if params.decode.choice == "reranked" else params.decode.choice
+    decode = params.decode.model_copy(update={"choice": choice})
+    learned = params.model_copy(update={"decode": decode, "reranker": None})
     names = []
     for number, phase in enumerate(params.phases, start=1):
         facts = [
-            params.model_copy(update={"phases": params.phases[:number]}).model_dump_json(),
+            learned.model_copy(update={"phases": params.phases[:number]}).model_dump_json(),
             data.data_hash,
             str(data.preprocessing),
             dict(data.split_hashes),

@@ -1,0 +1,59 @@
+"""The choice among the captions that a search found, by all that speaks for each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from captiongen.decode.stepper import Decoded
+from captiongen.metrics.cider import CiderScorer
+from captiongen.model.reranker import Reranker
+
+_CIDER_SCALE = 0.01  # so that each kind of evidence is of the order of 1
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class NbestRanking:
+    """Reads n-best lists with a captioner's reranker; safe to share between threads.
+
+    Args:
+        reranker: on the CPU, with one training picture at least.
+    """
+
+    def __init__(self, reranker: Reranker) -> None:
+        self._reranker = reranker
+        # How frequent an n-gram is, is counted among all training captions: what is rare there tells most.
+        written = {
+            str(picture): [[str(word) for word in words] for words in of_one]
+            for picture, of_one in enumerate(reranker.captions())
+        }
+        self._scorer = CiderScorer(written)
+
+    def evidence(self, features: Tensor, nbest: Sequence[Decoded]) -> FloatArray:
+        """Says what speaks for each caption of a list.
+
+        Args:
+            features: (C, G, G) of the captioner's encoder.
+            nbest: K hypotheses of one image.
+
+        Returns:
+            (K, 3): the score of the search; the cosine of picture and caption; the CIDEr-D, /100, that the caption has
+            with the captions of the most similar training pictures, a weighted mean over these.
+        """
+        seen, neighbours = self._reranker.look(features.cpu())
+        captions = [one.tokens[:-1] if one.is_complete else one.tokens for one in nbest]
+        texts = [[str(word) for word in words] for words in captions]
+        agreement = [
+            sum(weight * self._scorer.score(str(picture), text) for picture, weight in neighbours) for text in texts
+        ]
+        likeness = self._reranker.likeness(seen, captions).double().numpy()
+        return np.column_stack([[one.score for one in nbest], likeness, _CIDER_SCALE * np.array(agreement)])
+
+    def __call__(self, features: Tensor, nbest: Sequence[Decoded]) -> list[Decoded]:
+        """Orders a list by the weighted sum of the evidence, which becomes each one's score; cut captions stay last."""
+        scores = self.evidence(features, nbest) @ self._reranker.weights.double().numpy()
+        ranked = [replace(one, score=float(score)) for one, score in zip(nbest, scores, strict=True)]
+        return sorted(ranked, key=lambda one: (not one.is_complete, -one.score))
