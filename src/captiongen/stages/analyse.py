@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images
 from captiongen.analysis.report import render_page

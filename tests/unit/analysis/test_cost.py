@@ -5,7 +5,7 @@ from evaluated import captioned, hypothesis, scored
 
 from captiongen.analysis.cost import error_costs
 from captiongen.analysis.errors.caption_error import ErrorType
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.judging.judge import Judge
 from captiongen.analysis.judging.ranking import judge_captions
 from captiongen.metrics.cider import corpus_cider

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import INVERSES, FactReader, Facts, Relation, Thing, Word
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import INVERSES, Facts, Relation, Thing, Word
 from captiongen.language.lexicon import Kinship, Lexicon
 
 # Share of the references that must name a thing, or agree on an action, before its absence is an error.

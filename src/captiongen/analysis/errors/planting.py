@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from captiongen.analysis.errors.caption_error import ErrorType
-from captiongen.analysis.errors.facts import FactReader, Facts, Thing
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import Facts, Thing
 from captiongen.language.lexicon import Kinship, Lexicon
 from captiongen.language.tagging import TaggedWord
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from captiongen.analysis.errors import agreement, wording
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 
 _BROKEN = frozenset({ErrorType.TRUNCATION, ErrorType.REPETITION})
 

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus, is_content
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.taxonomy import find_errors
 from captiongen.errors import DataError
 from captiongen.language.lexicon import Lexicon

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.properties import Members, text_properties
 from captiongen.analysis.slicing.slices import MIN_IMAGES, Slice
 from captiongen.data.corrections import Kind, Proposal

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.clusters import cluster_pictures
 from captiongen.analysis.slicing.pictures import measure_picture
 from captiongen.analysis.slicing.properties import Property, labelled, text_properties, thirds

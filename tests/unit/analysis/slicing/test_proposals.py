@@ -3,7 +3,7 @@
 import pytest
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.properties import Property
 from captiongen.analysis.slicing.proposals import propose_weights
 from captiongen.analysis.slicing.slices import Interval, Slice

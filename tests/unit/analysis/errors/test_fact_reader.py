@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captiongen.analysis.errors.facts import FactReader, Facts
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import Facts
 
 
 @pytest.fixture(scope="module")
