@@ -26,11 +26,6 @@ SAID = {
 MENDED = SAID | {"dog": "a brown dog runs on the beach", "boat": "a red boat on a lake"}
 
 
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
-
-
 def judged(reader: FactReader, said: dict[str, str]):
     images = [captioned(name, hypothesis(said[name]), references=texts) for name, texts in REFERENCES.items()]
     return judge_captions(images, [scored(name, 50.0) for name in said], Judge(REFERENCES, reader))

@@ -8,11 +8,6 @@ from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.facts import Facts
 
 
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
-
-
 def _things(facts: Facts) -> list[tuple[str, int | None, list[str]]]:
     return [(one.head.lemma, one.count, [colour.lemma for colour in one.colours]) for one in facts.things]
 

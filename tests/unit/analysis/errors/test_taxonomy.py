@@ -21,11 +21,6 @@ REFERENCES = (
 )
 
 
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
-
-
 @pytest.mark.parametrize(
     ("caption", "kind", "said", "instead"),
     [

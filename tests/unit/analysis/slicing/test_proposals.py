@@ -11,11 +11,6 @@ from captiongen.analysis.slicing.slices import Interval, Slice
 TRAINING = {f"{i:03d}": ("a dog runs", "the dog is running") if i < 20 else ("a man sits", "a man") for i in range(100)}
 
 
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
-
-
 def worse(*properties: Property) -> Slice:
     some = Interval(0.6, 0.5, 0.7)
     return Slice(properties, ("x", "y"), some, 80.0, some, 0.13, 0.004)
