@@ -53,10 +53,10 @@ def fetch(
     _refuse_stray_options(
         what,
         {
-            "FILE": (file, ("weights",)),
-            "--from": (source, ("flickr8k",)),
-            "--num-images": (num_images, ("scenes",)),
-            "--seed": (seed, ("scenes",)),
+            "FILE": (file, "weights"),
+            "--from": (source, "flickr8k"),
+            "--num-images": (num_images, "scenes"),
+            "--seed": (seed, "scenes"),
         },
     )
     layout = Layout()
@@ -146,10 +146,10 @@ def use(
     )
 
 
-def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, tuple[str, ...]]]) -> None:
-    for option, (value, owners) in options.items():
-        if value is not None and what not in owners:
-            raise UsageError(f"{option} goes with `captiongen fetch {owners[0]}`, found `fetch {what or ''}`.")
+def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, str]]) -> None:
+    for option, (value, owner) in options.items():
+        if value is not None and what != owner:
+            raise UsageError(f"{option} goes with `captiongen fetch {owner}`, found `fetch {what or ''}`.")
 
 
 def _refuse_unknown_encoder(name: str | None) -> None:
