@@ -80,7 +80,8 @@ class EvidenceReader:
     ) -> None:
         self._likelihood, self._background, self._captions = likelihood, background, captions
         self._places = np.array(places)
-        self._grounding: dict[int, dict[int, float]] = defaultdict(dict)  # of captions as they are: image -> place ->
+        #: Of the captions as they are: image -> place -> grounding.
+        self._grounding: dict[int, dict[int, float]] = defaultdict(dict)
         self._vectorizer = TfidfVectorizer(analyzer=metric_tokens, sublinear_tf=True)
         texts = [text for of_one in captions for text in of_one]
         self._vectorizer.fit(texts if any(map(metric_tokens, texts)) else ["nothing"])

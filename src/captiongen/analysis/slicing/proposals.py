@@ -5,6 +5,7 @@ analysed split itself is never trained on; the proposal names training images of
 """
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -55,4 +56,4 @@ def _images(one: Slice, training: Captions, members: Members) -> tuple[str, ...]
     if not all(name in members for name in one.properties):
         return ()
     is_member = np.logical_and.reduce([members[name] for name in one.properties])
-    return tuple(sorted(image_id for image_id, inside in zip(training, is_member, strict=True) if inside))
+    return tuple(sorted(compress(training, is_member)))
