@@ -30,7 +30,7 @@ from scipy.stats import kendalltau
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm import tqdm
 
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.planting import Planter
 from captiongen.analysis.judging.grounding import NUM_BACKGROUND, Grounding
 from captiongen.analysis.judging.judge import ImageScorer, Judge

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.planting import Planted, Planter
 from captiongen.analysis.errors.scene_statements import true_statements
 from captiongen.analysis.errors.taxonomy import find_errors

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from corrected_training import Experiment
 
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.properties import text_properties
 from captiongen.data.corrections import read_proposals
 from captiongen.data.shards import open_processed, write_sampling_weights

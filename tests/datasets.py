@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 
 def gradient(width_px: int = 40, height_px: int = 30, *, seed: int = 0) -> Image.Image:
@@ -25,6 +25,28 @@ def encode(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format=format, **options)
     return buffer.getvalue()
+
+
+#: What has to be done to an upright picture to store it under each EXIF orientation.
+_STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+ORIENTATIONS = tuple(_STORED_AS)
+
+
+def encode_turned(upright: Image.Image, orientation: int, format: str = "PNG", **options: object) -> bytes:
+    """The picture as the bytes of a file, as a camera that was held in one of the `ORIENTATIONS` stores it."""
+    method = _STORED_AS[orientation]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return encode(upright if method is None else upright.transpose(method), format, exif=exif, **options)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import zlib
 from collections.abc import Iterable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,14 @@ from PIL import Image
 import captiongen
 from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_index, write_shards
 from captiongen.files import sha256_of_file
-from captiongen.model.captioner import build_captioner
+from captiongen.model.captioner import Captioner, build_captioner
 from captiongen.model.checkpoint import save_captioner
 from captiongen.model.pretrained import load_pretrained, pretrained_decoder_params
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
 from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Preprocessing
+from tests.datasets import encode as encoded
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220), "yellow": (230, 210, 40)}
 THINGS = ("ball", "box")
@@ -40,13 +40,6 @@ def tiny_picture(
     box = (size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4)
     (draw.ellipse if thing == "ball" else draw.rectangle)(box, fill=COLOURS[colour])
     return picture
-
-
-def encoded(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
-    """The picture as the bytes of a file."""
-    buffer = BytesIO()
-    picture.save(buffer, format=file_format, **options)
-    return buffer.getvalue()
 
 
 def tiny_captions(colour: str, thing: str) -> tuple[str, ...]:
@@ -92,6 +85,18 @@ def tiny_encoder(folder: Path, name: str = "test_convnext") -> EncoderParams:
     path = folder / f"{name}.safetensors"
     save_file(timm.create_model(name).state_dict(), path)
     return EncoderParams(name=name, weights=str(path), weights_sha256=sha256_of_file(path), output_stride=16)
+
+
+def tiny_captioner(seed: int = 0, *, width: int = 32) -> Captioner:
+    """A captioner of random weights, without dropout, that writes what `tiny_tokenizer` reads."""
+    torch.manual_seed(seed)
+    return build_captioner(
+        EncoderParams(name="test_convnext"),
+        DecoderParams(width=width, num_layers=1, num_heads=2, dropout=0.0),
+        image_size_px=IMAGE_SIZE_PX,
+        vocabulary_size=tiny_tokenizer().vocabulary_size,
+        max_tokens=12,
+    ).eval()
 
 
 def tiny_model_folder(

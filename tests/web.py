@@ -1,7 +1,7 @@
-"""A real HTTP server on the loopback that misbehaves on request: cuts lines, forgets ranges, is busy."""
+"""Real HTTP servers on the loopback: one that only says how it is, and one of files that misbehaves on request."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,20 +62,36 @@ class FileServer:
 def serving() -> Iterator[FileServer]:
     """Runs a `FileServer` on a free port of 127.0.0.1."""
     files = FileServer()
+    with _running(files.respond) as files.url:
+        yield files
 
+
+@contextmanager
+def answering(status: Callable[[str], int]) -> Iterator[str]:
+    """Runs a server that answers each GET with the status that its path has, and nothing else; yields its URL."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status(handler.path))
+        handler.end_headers()
+
+    with _running(respond) as url:
+        yield url
+
+
+@contextmanager
+def _running(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            files.respond(self)
+            respond(self)
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Keeps quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    files.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield files
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -3,7 +3,7 @@
 Shapes: B images, K captions of an image, T tokens, C channels, G side of the feature grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,3 +70,23 @@ class CaptionLikelihood:
             [Likelihood(tuple(ids[1:]), values[: len(ids) - 1]) for ids, values in zip(of_one, scores, strict=False)]
             for of_one, scores in zip(rows, found, strict=True)
         ]
+
+
+def under_each_image(
+    ask: Callable[[Tensor, Sequence[Sequence[str]]], Sequence[Sequence[Likelihood]]],
+    features: Tensor,
+    captions: Sequence[str],
+    *,
+    captions_per_pass: int,
+) -> Iterator[tuple[Likelihood, ...]]:
+    """Yields the likelihoods of each caption under all images: what holds one image against others.
+
+    Args:
+        ask: as `CaptionLikelihood`.
+        features: (B, C, G, G) of the captioner's encoder.
+        captions: asked in this order; sorted by length they need the least padding.
+        captions_per_pass: bounds memory at that times B captions.
+    """
+    for start in range(0, len(captions), captions_per_pass):
+        block = captions[start : start + captions_per_pass]
+        yield from zip(*ask(features, [block] * len(features)), strict=True)

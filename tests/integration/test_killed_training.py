@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TrainParams
-from captiongen.stages.train import train
 from tests.tiny import tiny_processed
+from tests.trained import train_in
 
 pytestmark = pytest.mark.slow
 
@@ -35,13 +35,7 @@ def run(data_folder: Path, folder: Path, max_file_bytes: int | None = None) -> N
     if max_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
     (folder / "started").touch()
-    train(
-        PARAMS,
-        data_folder=data_folder,
-        out_folder=folder / "captioner",
-        report_folder=folder / "reports",
-        state_folder=folder / "state",
-    )
+    train_in(PARAMS, data_folder, folder)
 
 
 def start(data_folder: Path, folder: Path, max_file_bytes: int | None = None) -> BaseProcess:

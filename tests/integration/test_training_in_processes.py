@@ -18,9 +18,9 @@ import yaml
 from safetensors.torch import load_file
 
 from captiongen.params import DecodeParams, DecoderParams, TrainParams
-from captiongen.ports import NullTracker, Tracker
-from captiongen.stages.train import TrainResult, train
+from captiongen.ports import NullTracker
 from tests.tiny import tiny_encoder, tiny_processed
+from tests.trained import train_in
 
 pytestmark = pytest.mark.slow
 
@@ -44,17 +44,6 @@ class FatalTracker(NullTracker):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(params: TrainParams, data_folder: Path, folder: Path, tracker: Tracker | None = None) -> TrainResult:
-    return train(
-        params,
-        data_folder=data_folder,
-        out_folder=folder / "captioner",
-        report_folder=folder / "reports",
-        state_folder=folder / "state",
-        tracker=tracker,
-    )
-
-
 def run_as_one_of_several(
     rank: int, params: TrainParams, data_folder: Path, folder: Path, num_looks: int | None
 ) -> None:
@@ -62,7 +51,7 @@ def run_as_one_of_several(
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=NUM_PROCESSES)
-    result = run(params, data_folder, folder, FatalTracker(num_looks) if rank and num_looks else None)
+    result = train_in(params, data_folder, folder, tracker=FatalTracker(num_looks) if rank and num_looks else None)
     (folder / f"manifest-{rank}.json").write_text(result.manifest.model_dump_json())
     torch.distributed.destroy_process_group()
 
@@ -119,7 +108,7 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
 def alone(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, params: TrainParams) -> Path:
     """The folder of a training in one process."""
     folder = tmp_path_factory.mktemp("alone")
-    run(params, data_folder, folder)
+    train_in(params, data_folder, folder)
     return folder
 
 
@@ -162,7 +151,7 @@ def test_one_process_goes_on_where_two_were_killed(tmp_path, data_folder, params
     """A training of two processes of which one was killed writes nothing, and one process brings it to the same end."""
     assert run_together(params, data_folder, tmp_path, num_looks=2) == [1, -signal.SIGKILL]
     assert not list(tmp_path.glob("captioner/*"))
-    run(params, data_folder, tmp_path)
+    train_in(params, data_folder, tmp_path)
     check_is_that_of(alone, tmp_path, num_phases=len(params.phases))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from captiongen.likelihood import CaptionLikelihood
+from captiongen.likelihood import CaptionLikelihood, under_each_image
 from captiongen.model.checkpoint import load_captioner
 from tests.tiny import tiny_model_folder
 
@@ -61,3 +61,16 @@ def test_unknown_words_and_captions_longer_than_the_model_writes_are_scored_as_f
     long = ask(features[:1], [["red ball " * 30]])[0][0]
     assert len(long.tokens) == loaded.captioner.decoder.max_tokens
     assert np.isfinite(long.total)
+
+
+@pytest.mark.parametrize("captions_per_pass", [1, 2, 10])
+def test_captions_under_each_image_are_the_same_however_many_are_asked_at_once(features, ask, captions_per_pass: int):
+    """Each caption comes back in its place with its likelihood under every image; of no captions nothing comes."""
+    captions = ["a red ball", "there is a green box in the dark", "a zebra"]
+    found = list(under_each_image(ask, features, captions, captions_per_pass=captions_per_pass))
+    assert len(found) == len(captions)
+    for caption, of_caption in zip(captions, found, strict=True):
+        for image, one in enumerate(of_caption):
+            np.testing.assert_allclose(one.total, ask(features[[image]], [[caption]])[0][0].total, atol=1e-4)
+        assert len(of_caption) == len(features)
+    assert not list(under_each_image(ask, features, [], captions_per_pass=captions_per_pass))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from captiongen.analysis.errors.caption_error import ErrorType
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.mending import MENDABLE, mend
 from captiongen.analysis.judging.ranking import JudgedCaption
 from captiongen.metrics.cider import CiderScorer

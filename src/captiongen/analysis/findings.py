@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from captiongen.analysis.cost import ErrorCost, error_costs
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.inspection import Inspection
 from captiongen.analysis.judging.judge import Judge
 from captiongen.analysis.judging.ranking import JudgedCaption, judge_captions, worst_first

@@ -11,8 +11,8 @@ from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from captiongen.analysis import pages
 from captiongen.analysis.findings import AnalysedCaption, Findings
 from captiongen.analysis.search_errors import Fault
 from captiongen.metrics.report import METRIC_LABELS
@@ -40,15 +40,9 @@ def render_page(
         dataset: name of the data set and split.
         model: that wrote the captions.
     """
-    environment = Environment(
-        loader=PackageLoader("captiongen.analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     cards = [_card(rank, one, picture) for rank, (one, picture) in enumerate(shown, start=1)]
-    return environment.get_template("analysis.html").render(
+    return pages.render(
+        "analysis.html",
         findings=findings,
         # No "<" may stand in a script element's text: a caption could end it.
         cards=json.dumps(cards, separators=(",", ":")).replace("<", "\\u003c"),

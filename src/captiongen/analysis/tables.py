@@ -1,7 +1,7 @@
-"""The findings as files for programs: a table of all captions, a summary, and tasks for Label Studio."""
+"""The findings as tables: of all captions and a summary for programs, and rows for people who see tables only."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -52,18 +52,6 @@ WORST_SCHEMA = pa.schema(
         ("rival_cider", pa.float64()),
     ]
 )
-_LABEL_STUDIO_CONFIG = """<View>
-  <Image name="picture" value="$image" width="480px"/>
-  <Header value="The model says"/>
-  <Text name="caption" value="$caption"/>
-  <Header value="People say"/>
-  <Text name="references" value="$references"/>
-  <Choices name="errors" toName="caption" choice="multiple" showInline="true">
-%s
-  </Choices>
-  <TextArea name="correction" toName="caption" rows="2" maxSubmissions="1" placeholder="A better caption"/>
-</View>
-"""
 
 
 def worst_table(captions: Sequence[AnalysedCaption]) -> bytes:
@@ -133,47 +121,6 @@ def _slice(one: Slice) -> JsonObject:
 def _comparison(found: Comparison) -> JsonObject:
     slices = [{**asdict(one), "where": str(one.where), "is_broken": one.is_broken} for one in found.slices]
     return {**asdict(found), "slices": slices}
-
-
-def label_studio_config() -> str:
-    """Returns the labelling interface that `label_studio_tasks` fills; it goes into the settings of the project."""
-    return _LABEL_STUDIO_CONFIG % "\n".join(f'    <Choice value="{kind.value}"/>' for kind in ErrorType)
-
-
-def label_studio_tasks(captions: Iterable[tuple[AnalysedCaption, str]], *, model: str) -> str:
-    """Returns tasks that Label Studio imports, the errors found as predictions that a person corrects.
-
-    Args:
-        captions: with the `data:` URI of the picture.
-        model: its name: the predictions' version.
-    """
-    tasks = [
-        {
-            "data": {
-                "image": picture,
-                "image_id": one.judged.image.image_id,
-                "caption": one.judged.image.hypotheses[0].caption,
-                "references": "\n".join(one.judged.image.references),
-                "badness": round(one.judged.badness, 4),
-            },
-            "predictions": [
-                {
-                    "model_version": model,
-                    "score": round(1.0 - one.judged.badness, 4),
-                    "result": [
-                        {
-                            "from_name": "errors",
-                            "to_name": "caption",
-                            "type": "choices",
-                            "value": {"choices": sorted({error.type.value for error in one.judged.judgement.errors})},
-                        }
-                    ],
-                }
-            ],
-        }
-        for one, picture in captions
-    ]
-    return json.dumps(tasks, indent=1) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

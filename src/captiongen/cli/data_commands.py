@@ -1,6 +1,5 @@
 """Commands that bring data in and choose between data sets."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captiongen.cli.layout import Layout
+from captiongen.cli.raw_data import RawData
 from captiongen.errors import ParamsError, SourceError, UsageError
-from captiongen.params import load_params
+from captiongen.params import Params, load_params
 
 if TYPE_CHECKING:
-    from captiongen.adapters.dvc_data import DvcData
     from captiongen.data.folder_format import FolderFormat, Survey
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -48,34 +47,32 @@ def fetch(
     - `captiongen fetch ~/my-photos` : a CSV, TSV, JSONL or COCO JSON file and the pictures beside it
     - `captiongen fetch weights convnext_nano.safetensors` : an encoder's weights
     """
-    from captiongen.adapters.dvc_data import DvcData
-
     _refuse_stray_options(
         what,
         {
-            "FILE": (file, ("weights",)),
-            "--from": (source, ("flickr8k",)),
-            "--num-images": (num_images, ("scenes",)),
-            "--seed": (seed, ("scenes",)),
+            "FILE": (file, "weights"),
+            "--from": (source, "flickr8k"),
+            "--num-images": (num_images, "scenes"),
+            "--seed": (seed, "scenes"),
         },
     )
     layout = Layout()
-    dvc = DvcData(layout.root)
+    raw = RawData(layout)
     if what is None:
-        _fetch_configured(dvc, layout)
+        _fetch_configured(raw, layout)
     elif what == "scenes":
-        _fetch_scenes(dvc, layout.raw / "scenes", num_images, seed)
+        raw.fetch_scenes(num_images=num_images, seed=seed)
     elif what == "flickr8k":
-        _fetch_flickr8k(dvc, layout.raw / "flickr8k", source)
+        raw.fetch_flickr8k(source=source)
     elif what == "weights":
         if file is None:
             raise UsageError("Expected a file: captiongen fetch weights FILE.safetensors")
-        path, sha256 = _fetch_weights(dvc, layout, file, name)
+        path, sha256 = raw.fetch_weights(file, name)
         typer.echo(
             f"To use them, set in params.yaml under train.encoder:\n  weights: {path}\n  weights_sha256: {sha256}"
         )
     else:
-        _fetch_folder(dvc, layout, _own_folder(what), name)
+        raw.fetch_folder(_own_folder(what), name)
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -105,16 +102,16 @@ def use(
     - `captiongen use flickr8k --encoder tf_efficientnet_lite2 --weights lite2.safetensors`
     - `captiongen use flickr8k --decoder distilgpt2`
     """
-    from captiongen.adapters.dvc_data import DvcData
     from captiongen.cli.presets import PRESETS, write_params
 
     layout = Layout()
+    raw = RawData(layout)
     changes: dict[str, object] = {}
     _refuse_unknown_encoder(encoder)
     fetch_command = "captiongen fetch"
     if what not in PRESETS:
         folder = _own_folder(what)
-        changes |= _settings_of(folder, layout, name)
+        changes |= _settings_of(folder, raw, name)
         fetch_command += f" {shlex.quote(what)}" + (f" --name {shlex.quote(name)}" if name else "")
     keeps_settings = _is_configured(layout, changes)
     if encoder is not None:
@@ -122,10 +119,10 @@ def use(
         if keeps_settings:  # the file of another encoder does not fit
             changes |= {"train.encoder.weights": "hub", "train.encoder.weights_sha256": None}
     if weights is not None:
-        path, sha256 = _fetch_weights(DvcData(layout.root), layout, weights, encoder)
+        path, sha256 = raw.fetch_weights(weights, encoder)
         changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
     if decoder is not None:
-        changes |= _settings_of_decoder(DvcData(layout.root), layout, decoder)
+        changes |= _settings_of_decoder(raw, decoder)
     preset = what if what in PRESETS else "flickr8k"
     differences = write_params(layout.params, preset, changes, keeps_settings=keeps_settings)
     how = "your other settings stay" if keeps_settings else f"from the preset {preset}, own settings are reset"
@@ -134,7 +131,11 @@ def use(
         if differences
         else f"{layout.params} says so already."
     )
-    params = load_params(layout.params)
+    _tell_next(load_params(layout.params), what, fetch_command)
+
+
+def _tell_next(params: Params, what: str, fetch_command: str) -> None:
+    """Says what to run now that params.yaml is as it should be."""
     if params.train.encoder.weights == "hub":
         typer.echo(
             f"The first training downloads the weights of {params.train.encoder.name} from the Hugging Face hub. Where "
@@ -146,10 +147,10 @@ def use(
     )
 
 
-def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, tuple[str, ...]]]) -> None:
-    for option, (value, owners) in options.items():
-        if value is not None and what not in owners:
-            raise UsageError(f"{option} goes with `captiongen fetch {owners[0]}`, found `fetch {what or ''}`.")
+def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, str]]) -> None:
+    for option, (value, owner) in options.items():
+        if value is not None and what != owner:
+            raise UsageError(f"{option} goes with `captiongen fetch {owner}`, found `fetch {what or ''}`.")
 
 
 def _refuse_unknown_encoder(name: str | None) -> None:
@@ -179,15 +180,15 @@ def _own_folder(what: str) -> Path:
     return folder
 
 
-def _fetch_configured(dvc: "DvcData", layout: Layout) -> None:
+def _fetch_configured(raw: RawData, layout: Layout) -> None:
     params = load_params(layout.params).ingest
     folder = layout.root / params.path
     if params.source == "scenes":
-        _fetch_scenes(dvc, folder, None, None)
+        raw.fetch_scenes(folder)
     elif params.source == "flickr8k":
-        _fetch_flickr8k(dvc, folder, None)
+        raw.fetch_flickr8k(folder)
     elif folder.is_dir():
-        _track(dvc, folder)
+        raw.record(folder)
     else:
         raise SourceError(
             f"{params.name} should lie in {folder}, but there is nothing. Run `captiongen fetch PATH` with the folder "
@@ -195,60 +196,15 @@ def _fetch_configured(dvc: "DvcData", layout: Layout) -> None:
         )
 
 
-def _fetch_scenes(dvc: "DvcData", folder: Path, num_images: int | None, seed: int | None) -> None:
-    from captiongen.data.scenes.dataset import (
-        DEFAULT_NUM_IMAGES,
-        DEFAULT_SEED,
-        plan_scenes,
-        read_index,
-        render_scenes,
-    )
-
-    try:
-        present = read_index(folder)
-    except SourceError:
-        present = None
-    if num_images is None:
-        num_images = present.num_images if present else DEFAULT_NUM_IMAGES
-    if seed is None:
-        seed = present.seed if present else DEFAULT_SEED
-    if present == plan_scenes(num_images=num_images, seed=seed) and dvc.is_up_to_date(folder):
-        typer.echo(f"{folder} has the {num_images} scenes already.")
-        return
-    render_scenes(folder, num_images=num_images, seed=seed)
-    _track(dvc, folder)
-
-
-def _fetch_flickr8k(dvc: "DvcData", folder: Path, source: Path | None) -> None:
-    from captiongen.data.flickr8k_archives import download_flickr8k, import_flickr8k
-
-    if source is not None:
-        import_flickr8k(source.expanduser(), folder)
-    else:
-        download_flickr8k(folder)
-    _track(dvc, folder)
-
-
-def _fetch_weights(dvc: "DvcData", layout: Layout, file: Path, name: str | None) -> tuple[Path, str]:
-    from captiongen.data.encoder_weights import import_weights
-
-    path, sha256 = import_weights(file.expanduser(), layout.raw / "weights", name=name or file.stem)
-    _track(dvc, path)
-    return path, sha256
-
-
-def _settings_of_decoder(dvc: "DvcData", layout: Layout, source: str) -> dict[str, object]:
+def _settings_of_decoder(raw: RawData, source: str) -> dict[str, object]:
     """What params.yaml must say for a decoder that begins with this language model; a folder is imported."""
-    from captiongen.data.language_model import import_language_model
     from captiongen.model.pretrained import pretrained_decoder_params
     from captiongen.text.pretrained import pretrained_files
 
     folder, sha256 = Path(source).expanduser(), None
     if folder.is_dir():
-        target = layout.raw / "weights" / folder.resolve().name
-        sha256 = import_language_model(folder, target)
-        _track(dvc, target)
-        source = target.as_posix()
+        place, sha256 = raw.fetch_language_model(folder)
+        source = place.as_posix()
     config = pretrained_files(source, sha256, key="--decoder")["config.json"]
     decoder = {**pretrained_decoder_params(config), "weights": source, "weights_sha256": sha256}
     tokenizer = {"kind": "pretrained", "source": source, "sha256": sha256}
@@ -257,39 +213,20 @@ def _settings_of_decoder(dvc: "DvcData", layout: Layout, source: str) -> dict[st
     }
 
 
-def _fetch_folder(dvc: "DvcData", layout: Layout, folder: Path, name: str | None) -> None:
-    from captiongen.data.folder_format import detect_format
-    from captiongen.data.folder_import import import_folder
-
-    target = _target(folder, layout, name)
-    if not _is_same(folder, target):
-        import_folder(folder, target, detect_format(folder))
-    _track(dvc, target)
-
-
-def _track(dvc: "DvcData", path: Path) -> None:
-    if dvc.is_up_to_date(path):
-        typer.echo(f"{path} is there already, as {dvc.pointer(path)} says.")
-    elif dvc.track(path):
-        typer.echo(f"{path} is recorded in {dvc.pointer(path)}; commit that file.")
-    else:
-        typer.echo(f"{path} is as {dvc.pointer(path)} says.")
-
-
-def _settings_of(folder: Path, layout: Layout, name: str | None) -> dict[str, object]:
+def _settings_of(folder: Path, raw: RawData, name: str | None) -> dict[str, object]:
     """What params.yaml must say for the folder, once it is fetched; tells what was found."""
     from captiongen.data.folder_format import detect_format, survey_folder
     from captiongen.data.folder_import import imported_format
 
-    target = _target(folder, layout, name)
+    place = raw.place_of(folder, name)
     found = detect_format(folder)
-    survey = survey_folder(found.ingest_params(path=str(folder), name=target.name), folder)
+    survey = survey_folder(found.ingest_params(path=str(folder), name=place.name), folder)
     typer.echo(_describe(folder, found, survey))
-    settings = (found if _is_same(folder, target) else imported_format(found)).settings
+    settings = (found if place.resolve() == folder.resolve() else imported_format(found)).settings
     return {
         "ingest.source": found.source,
-        "ingest.path": target.as_posix(),
-        "ingest.name": target.name,
+        "ingest.path": place.as_posix(),
+        "ingest.name": place.name,
         f"ingest.{found.source}": dict(settings),
         "validate.captions_per_image": survey.captions_per_image,
         # Half of the words that are there: less would mean that the columns were swapped or the file cut off.
@@ -309,17 +246,3 @@ def _describe(folder: Path, found: "FolderFormat", survey: "Survey") -> str:
     if survey.num_rejections:
         lines.append(f"  {survey.num_rejections:,} entries cannot go on; `captiongen ingest` lists them in quarantine")
     return "\n".join(lines)
-
-
-def _target(folder: Path, layout: Layout, name: str | None) -> Path:
-    """Where the folder lies once it is fetched: it stays where it is when it is in data/raw."""
-    if folder.resolve().parent == layout.raw.resolve():
-        return layout.raw / folder.resolve().name
-    slug = re.sub(r"[^a-z0-9_-]+", "-", (name or folder.resolve().name).lower()).strip("-")
-    if not slug or slug in ("scenes", "flickr8k", "weights"):
-        raise UsageError(f"The name {slug!r} is taken or empty; choose another with --name.")
-    return layout.raw / slug
-
-
-def _is_same(folder: Path, target: Path) -> bool:
-    return folder.resolve() == target.resolve()

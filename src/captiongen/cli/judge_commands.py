@@ -61,7 +61,7 @@ def judge(
     """
     from tqdm import tqdm
 
-    from captiongen.analysis.errors.facts import FactReader
+    from captiongen.analysis.errors.fact_reader import FactReader
     from captiongen.analysis.judging.judge import Judge
     from captiongen.cli.judge_pictures import Eyes
     from captiongen.cli.score_commands import need_inputs, need_place

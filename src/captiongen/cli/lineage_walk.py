@@ -19,7 +19,6 @@ from captiongen.types import Lineage
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_registry import ModelRegistry, RegisteredVersion
 
-
 #: What an answer says of its model, all of it text.
 _CARD = ("bento", "data_hash", "name", "run_id", "version")
 

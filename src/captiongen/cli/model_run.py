@@ -1,6 +1,6 @@
 """The MLflow run of the model in the working tree, and what a run records of its inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from captiongen.types import MetricsReport, Split
 if TYPE_CHECKING:
     from captiongen.adapters.mlflow_tracking import MlflowTracker
     from captiongen.stages.analyse import AnalysisResult
+    from captiongen.training.snapshot import EpochRecord
 
 _NUM_WORST_PICTURES = 20
 
@@ -42,6 +43,16 @@ def log_inputs(tracker: "MlflowTracker", root: Path) -> None:
     for path, md5 in read_locked_md5s(root, "train").items():
         if path.startswith("data/"):
             tracker.log_dataset(Path(path).name, path=path, md5=md5, context="training")
+
+
+def log_training(tracker: "MlflowTracker", history: "Sequence[EpochRecord]") -> None:
+    """Draws the curves of a training, epoch by epoch; one that has no points is left out."""
+    curves = {
+        "train loss": [(row.epoch, row.train_loss) for row in history],
+        "dev R2": [(row.epoch, row.dev_r2) for row in history if row.dev_r2 is not None],
+        "dev CIDEr": [(row.epoch, row.dev_cider) for row in history if row.dev_cider is not None],
+    }
+    tracker.log_curves({label: points for label, points in curves.items() if points}, name="curves", x_label="epoch")
 
 
 def log_evaluation(tracker: "MlflowTracker", report: MetricsReport, split: Split) -> None:

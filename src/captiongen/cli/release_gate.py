@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.comparison import slice_changes
 from captiongen.analysis.slicing.properties import text_properties
 from captiongen.analysis.slicing.slices import MIN_IMAGES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from captiongen.adapters.lineage import read_lineage
 from captiongen.cli.layout import Layout
-from captiongen.errors import ReleaseRefused
+from captiongen.errors import ReleaseRefused, ServiceError
 from captiongen.params import Params
 from captiongen.types import JsonObject, Lineage
 
@@ -227,7 +227,6 @@ def _refuse_dirty(git: "GitState") -> None:
 
 def _has_bento(tag: str, layout: Layout) -> bool:
     from captiongen.adapters.bento_packaging import bento_model_folder
-    from captiongen.errors import ServiceError
 
     try:
         return bento_model_folder(tag, project=layout.root).is_dir()

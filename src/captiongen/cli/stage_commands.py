@@ -1,7 +1,6 @@
 """The DVC stages as commands: `dvc.yaml` calls exactly these, in this order."""
 
 import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captiongen.cli.layout import Layout
-from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, run_of_model
+from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, log_training, run_of_model
 from captiongen.cli.parent_process import end_with_dvc
 from captiongen.errors import UsageError, ValidationFailed
 from captiongen.params import load_params
@@ -39,7 +38,7 @@ def ingest() -> None:
     params = load_params(layout.params)
     with _measured("ingest"):
         result = run(params.ingest, source_folder=layout.root / params.ingest.path, out_folder=layout.interim)
-    _say(str(result))
+    typer.echo(str(result))
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -68,13 +67,13 @@ def validate() -> None:
             _say_warnings(read_validation(layout.validation / "validation.json"))
             raise
     _say_warnings(report)
-    _say(f"The data of {report.num_images:,} images fulfil the contract of {report.num_checks} expectations.")
+    typer.echo(f"The data of {report.num_images:,} images fulfil the contract of {report.num_checks} expectations.")
 
 
 def _say_warnings(report: ValidationReport) -> None:
     for finding in report.findings:
         if finding.severity == "warning":
-            _say(f"warning: {finding.check}: {finding.message}")
+            typer.echo(f"warning: {finding.check}: {finding.message}")
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -101,7 +100,7 @@ def preprocess() -> None:
             out_folder=layout.processed,
             card_folder=layout.data_card,
         )
-    _say(", ".join(f"{split} {count:,} images" for split, count in sorted(result.counts.items())))
+    typer.echo(", ".join(f"{split} {count:,} images" for split, count in sorted(result.counts.items())))
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -142,19 +141,11 @@ def _train() -> None:
     with _measured("train"), open_run(layout.root, name=f"train {params.ingest.name}") as tracker:
         log_inputs(tracker, layout.root)
         result = run(tracker=tracker)
-        history = result.trained.history
-        curves = {
-            "train loss": [(row.epoch, row.train_loss) for row in history],
-            "dev R2": [(row.epoch, row.dev_r2) for row in history if row.dev_r2 is not None],
-            "dev CIDEr": [(row.epoch, row.dev_cider) for row in history if row.dev_cider is not None],
-        }
-        tracker.log_curves(
-            {label: points for label, points in curves.items() if points}, name="curves", x_label="epoch"
-        )
+        log_training(tracker, result.trained.history)
     trained = result.trained
-    _say(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")
+    typer.echo(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")
     if trained.best_cider < _USELESS_CIDER:
-        _say(
+        typer.echo(
             "warning: these captions have next to nothing to do with the pictures. Train longer, on more pictures, or "
             "with a pretrained encoder (train.encoder.weights)."
         )
@@ -178,7 +169,7 @@ def evaluate() -> None:
         with run_of_model(layout) as tracker:
             log_evaluation(tracker, result.report, params.evaluate.split)
             tracker.log_file(layout.evaluation, folder="evaluation")
-    _say(format_report(result.report))
+    typer.echo(format_report(result.report))
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -255,12 +246,12 @@ def audit() -> None:
     for split, found in result.audits.items():
         counts = Counter(one.kind.value for one in found.suspects)
         if counts:
-            _say(f"{split}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common()))
+            typer.echo(f"{split}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common()))
         if found.note:
-            _say(f"{split}: {found.note}")
+            typer.echo(f"{split}: {found.note}")
     for line in result.pictures:
-        _say(line)
-    _say(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")
+        typer.echo(line)
+    typer.echo(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")
 
 
 def _split(name: str | None) -> Split:
@@ -274,13 +265,13 @@ def _tell_worst(result: "AnalysisResult") -> None:
     findings = result.findings
     for place, one in enumerate(findings.captions[:3], start=1):
         image = one.judged.image
-        _say(f"worst {place}: {image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}")
+        typer.echo(f"worst {place}: {image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}")
     priced = [(cost.type.value, cost.gain.mean) for cost in findings.costs if cost.type and cost.gain]
     if priced:
-        _say("CIDEr gained if mended: " + ", ".join(f"{name} {gain:+.1f}" for name, gain in priced[:5]))
+        typer.echo("CIDEr gained if mended: " + ", ".join(f"{name} {gain:+.1f}" for name, gain in priced[:5]))
     if findings.slices.worse:
-        _say("worse than the rest: " + "; ".join(one.name for one in findings.slices.worse[:5]))
-    _say(f"all {len(findings.captions):,} captions by badness: {result.page}")
+        typer.echo("worse than the rest: " + "; ".join(one.name for one in findings.slices.worse[:5]))
+    typer.echo(f"all {len(findings.captions):,} captions by badness: {result.page}")
 
 
 @contextmanager
@@ -290,8 +281,4 @@ def _measured(stage: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    _say(f"{stage}: {time.monotonic() - started:.0f} s, peak memory {peak_bytes / 2**30:.2f} GiB")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    typer.echo(f"{stage}: {time.monotonic() - started:.0f} s, peak memory {peak_bytes / 2**30:.2f} GiB")

@@ -11,20 +11,14 @@ import torch
 from tqdm import tqdm
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images
+from captiongen.analysis.label_studio import labelling_config, labelling_tasks
 from captiongen.analysis.report import render_page
 from captiongen.analysis.slicing.pictures import EmbeddedPicture, embed_picture, measure_picture
 from captiongen.analysis.slicing.proposals import propose_weights
-from captiongen.analysis.tables import (
-    SUMMARY_FILE,
-    WORST_FILE,
-    label_studio_config,
-    label_studio_tasks,
-    summarise,
-    worst_table,
-)
+from captiongen.analysis.tables import SUMMARY_FILE, WORST_FILE, summarise, worst_table
 from captiongen.data.captions_table import read_captions, read_facts
 from captiongen.data.corrections import write_proposals
 from captiongen.data.manifest import read_manifest
@@ -119,8 +113,8 @@ def _write(
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
     (folder / WORST_FILE).write_bytes(worst_table(findings.captions))
     (folder / SUMMARY_FILE).write_text(summarise(findings), encoding="utf-8")
-    (folder / TASKS_FILE).write_text(label_studio_tasks(shown[: params.num_worst], model=model), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(label_studio_config(), encoding="utf-8")
+    (folder / TASKS_FILE).write_text(labelling_tasks(shown[: params.num_worst], model=model), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(labelling_config(), encoding="utf-8")
 
 
 def _require_same(

@@ -16,21 +16,10 @@ from served import ServedProcess
 from tiny import encoded, tiny_picture
 
 from captiongen.inference import CaptionEngine
+from tests.datasets import ORIENTATIONS, encode_turned
 
 MB = 1024**2
 PICTURE = tiny_picture("blue", "box", seed=3, size=(96, 64))
-
-# What undoes the turn that each EXIF orientation asks a viewer to make.
-UNDONE = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def post(served: ServedProcess, data: bytes, **options: Any) -> requests.Response:
@@ -107,14 +96,10 @@ def test_sixteen_bit_grey_is_seen_as_its_eight_bit_copy(served: ServedProcess) -
     assert caption(served, encoded(deep))["score"] == caption(served, encoded(Image.fromarray(grey)))["score"]
 
 
-@pytest.mark.parametrize("orientation", UNDONE)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_exif_orientation_does_not_change_the_caption(served: ServedProcess, orientation: int) -> None:
     """The eight EXIF variants of one scene are the same pixels to the model; another scene is not."""
-    undone = UNDONE[orientation]
-    stored = PICTURE if undone is None else PICTURE.transpose(undone)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    turned, upright = caption(served, encoded(stored, exif=exif)), caption(served, encoded(PICTURE))
+    turned, upright = caption(served, encode_turned(PICTURE, orientation)), caption(served, encoded(PICTURE))
     assert (turned["caption"], turned["score"]) == (upright["caption"], pytest.approx(upright["score"], abs=1e-5))
     other = caption(served, encoded(tiny_picture("red", "ball", seed=4)))
     assert other["score"] != pytest.approx(upright["score"], abs=1e-5)

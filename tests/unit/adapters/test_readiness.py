@@ -1,33 +1,21 @@
 """Waiting for a server that was started."""
 
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from subprocess import Popen
 
 import pytest
 
 from captiongen.adapters.readiness import is_ready_in_time
+from tests.web import answering
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
     """A server that is ready from its third answer on."""
     statuses = [503, 503]
-
-    class Starting(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(statuses.pop() if statuses else 200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Starting) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/readyz"
-        running.shutdown()
+    with answering(lambda _: statuses.pop() if statuses else 200) as url:
+        yield f"{url}/readyz"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from evaluated import captioned, hypothesis, scored
 
 from captiongen.analysis.cost import error_costs
 from captiongen.analysis.errors.caption_error import ErrorType
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.judging.judge import Judge
 from captiongen.analysis.judging.ranking import judge_captions
 from captiongen.metrics.cider import corpus_cider
@@ -24,11 +24,6 @@ SAID = {
     "boat": "a green boat on a lake",
 }
 MENDED = SAID | {"dog": "a brown dog runs on the beach", "boat": "a red boat on a lake"}
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
 
 
 def judged(reader: FactReader, said: dict[str, str]):

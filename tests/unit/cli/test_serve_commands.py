@@ -4,11 +4,9 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import webbrowser
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -17,6 +15,7 @@ import pytest
 from captiongen.cli import serve_commands
 from captiongen.cli.layout import Layout
 from captiongen.errors import ServiceError, UsageError
+from tests.web import answering
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -33,19 +32,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def ready() -> Iterator[str]:
     """A service that says of itself that it is ready."""
-
-    class Ready(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Ready) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with answering(lambda _: 200) as url:
+        yield url
 
 
 def test_nothing_released_yet_is_said_in_words(tmp_path: Path):

@@ -3,10 +3,8 @@
 import json
 import sqlite3
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from captiongen.cli.app import app
 from captiongen.cli.health_check import Check
 from captiongen.cli.layout import Layout
 from captiongen.cli.tool_health import examine_tools
+from tests.web import answering
 
 
 @pytest.fixture
@@ -33,19 +32,8 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 @pytest.fixture
 def server() -> Iterator[str]:
     """A server whose /health answers, as MLflow's and Prefect's do; all else is 404."""
-
-    class Healthy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/health" else 404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Healthy) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with answering(lambda path: 200 if path == "/health" else 404) as url:
+        yield url
 
 
 def _look(layout: Layout) -> dict[str, Check]:

@@ -7,24 +7,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
-from PIL import ExifTags, Image
+from PIL import Image
 
 from captiongen.data.images import FORMATS, decode_image, prepare, read_header
 from captiongen.errors import ImageDecodeError
 from captiongen.types import Preprocessing
-from tests.datasets import encode, gradient
-
-# What has to be done to an upright picture to store it under each EXIF orientation.
-_STORED_AS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
+from tests.datasets import ORIENTATIONS, encode, encode_turned, gradient
 
 
 def _mean_difference(a: Image.Image, b: Image.Image) -> float:
@@ -42,16 +30,12 @@ def _png_header(width_px: int, height_px: int) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_every_exif_orientation_gives_the_same_upright_picture(format: str, orientation: int):
     """However a camera stored the picture, it comes out upright."""
     upright = gradient(48, 32)
-    method = _STORED_AS[orientation]
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
     options = {"quality": 95} if format == "JPEG" else {"lossless": True} if format == "WEBP" else {}
-    data = encode(upright if method is None else upright.transpose(method), format, exif=exif, **options)
-    decoded = decode_image(data)
+    decoded = decode_image(encode_turned(upright, orientation, format, **options))
     assert decoded.size == (48, 32)
     assert _mean_difference(decoded, upright) < (2 if format == "JPEG" else 0.01)
 

@@ -24,7 +24,6 @@ from captiongen.model.encoder import build_encoder
 from captiongen.model.pretrained import load_pretrained
 from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
 from captiongen.ports import NullTracker
-from captiongen.stages.train import train
 from captiongen.text.tokenizer import CaptionTokenizer
 from tests.tiny import (
     encoded,
@@ -34,6 +33,7 @@ from tests.tiny import (
     tiny_picture,
     tiny_processed,
 )
+from tests.trained import train_in
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,6 @@ def data_folder(tmp_path_factory):
     return tiny_processed(tmp_path_factory.mktemp("processed"))
 
 
-def run(options, data_folder, folder, **changes):
-    return train(
-        options,
-        data_folder=data_folder,
-        out_folder=folder / "captioner",
-        report_folder=folder / "reports",
-        state_folder=folder / "state",
-        **changes,
-    )
-
-
 class RecordingTracker(NullTracker):
     def __init__(self):
         self.tags, self.metrics, self.params = {}, [], {}
@@ -86,7 +75,7 @@ class RecordingTracker(NullTracker):
 def test_a_trained_captioner_captions(tmp_path, data_folder, training, params):
     """The folder that training leaves loads and captions; reports and tracker tell how it went."""
     tracker = RecordingTracker()
-    result = run(params(training), data_folder, tmp_path, tracker=tracker)
+    result = train_in(params(training), data_folder, tmp_path, tracker=tracker)
     engine = CaptionEngine.load(tmp_path / "captioner")
     data = open_processed(data_folder)
     assert engine.manifest == result.manifest
@@ -104,7 +93,7 @@ def test_a_trained_captioner_captions(tmp_path, data_folder, training, params):
 
 def test_a_training_learns_on_dev_what_its_probabilities_are_worth(tmp_path, data_folder, params):
     """The manifest carries the calibration of exactly the dev captions that the finished captioner writes."""
-    trained = run(params("finetuned", num_epochs=4), data_folder, tmp_path).manifest
+    trained = train_in(params("finetuned", num_epochs=4), data_folder, tmp_path).manifest
     engine, data = CaptionEngine.load(tmp_path / "captioner"), open_processed(data_folder)
     images = list(caption_split(engine, data, "dev", batch_size=5))
     words = word_outcomes(images)
@@ -126,7 +115,7 @@ def test_training_again_gives_the_same_bytes(tmp_path, data_folder, params):
     """Two trainings with the same params and data write the same files, so DVC sees one model."""
     outputs = []
     for name in ("one", "two"):
-        run(params(), data_folder, tmp_path / name)
+        train_in(params(), data_folder, tmp_path / name)
         folder = tmp_path / name
         outputs.append(
             {path.name: path.read_bytes() for part in ("captioner", "reports") for path in (folder / part).iterdir()}
@@ -139,7 +128,7 @@ def test_a_frozen_encoder_keeps_its_weights(tmp_path, data_folder, params):
     from captiongen.model.captioner import build_captioner
 
     options = params("frozen")
-    run(options, data_folder, tmp_path)
+    train_in(options, data_folder, tmp_path)
     trained = load_captioner(tmp_path / "captioner")
     torch.manual_seed(options.seed)
     fresh = build_captioner(
@@ -158,7 +147,7 @@ def test_only_a_random_encoder_learns_batch_statistics(tmp_path, data_folder, is
     """Finetuning moves a trained encoder's weights and not its batch statistics; a random one must learn them."""
     encoder = tiny_encoder(tmp_path, "test_efficientnet") if is_trained else EncoderParams(name="test_efficientnet")
     torch.manual_seed(0)
-    run(params("finetuned", num_epochs=1).model_copy(update={"encoder": encoder}), data_folder, tmp_path)
+    train_in(params("finetuned", num_epochs=1).model_copy(update={"encoder": encoder}), data_folder, tmp_path)
     before = load_file(encoder.weights) if is_trained else build_encoder(encoder).backbone.state_dict()
     after = load_captioner(tmp_path / "captioner").captioner.encoder.backbone.state_dict()
     statistics = [name for name in after if name.endswith(("running_mean", "running_var"))]
@@ -169,7 +158,7 @@ def test_only_a_random_encoder_learns_batch_statistics(tmp_path, data_folder, is
 
 def test_phases_follow_each_other(tmp_path, data_folder, params):
     """Three phases give one captioner; epochs count through, and no phase loses what the one before reached."""
-    result = run(params("frozen", "finetuned", "self_critical", num_epochs=1), data_folder, tmp_path)
+    result = train_in(params("frozen", "finetuned", "self_critical", num_epochs=1), data_folder, tmp_path)
     history = result.trained.history
     assert [(row.epoch, row.phase) for row in history] == [(1, "frozen"), (2, "finetuned"), (3, "self_critical")]
     assert result.manifest.dev_cider == max(row.dev_cider for row in history)
@@ -181,7 +170,7 @@ def test_a_pretrained_decoder_goes_through_the_phases(tmp_path, params):
     folder = tiny_processed(tmp_path / "processed", tokenizer=language_model_tokenizer("gpt2"))
     decoder = language_model_params("gpt2", num_layers=1, pretrained_learning_rate_factor=0.5)
     options = params("frozen", "self_critical", num_epochs=1).model_copy(update={"decoder": decoder})
-    result = run(options, folder, tmp_path)
+    result = train_in(options, folder, tmp_path)
     assert [record.phase for record in result.trained.history] == ["frozen", "self_critical"]
     engine = CaptionEngine.load(tmp_path / "captioner")
     assert engine.manifest.decoder == decoder
@@ -211,10 +200,10 @@ def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder
     changed = changed.model_copy(
         update={"phases": (first.phases[0], first.phases[1].model_copy(update={"num_samples": 3}))}
     )
-    run(first, data_folder, tmp_path / "kept")
+    train_in(first, data_folder, tmp_path / "kept")
     tracker = RecordingTracker()
-    again = run(changed, data_folder, tmp_path / "kept", tracker=tracker)
-    fresh = run(changed, data_folder, tmp_path / "fresh")
+    again = train_in(changed, data_folder, tmp_path / "kept", tracker=tracker)
+    fresh = train_in(changed, data_folder, tmp_path / "fresh")
     assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [6, 8]
     assert again.trained.history == fresh.trained.history
     assert again.manifest == fresh.manifest
@@ -222,10 +211,10 @@ def test_a_change_of_the_last_phase_repeats_no_earlier_one(tmp_path, data_folder
 
 def test_a_finished_training_is_not_repeated(tmp_path, data_folder, params):
     """Called again before its outcome was recorded, it gives the same captioner and trains no epoch."""
-    first = run(params("frozen", "finetuned"), data_folder, tmp_path).manifest
+    first = train_in(params("frozen", "finetuned"), data_folder, tmp_path).manifest
     (tmp_path / "captioner" / "manifest.json").unlink()
     tracker = RecordingTracker()
-    assert run(params("frozen", "finetuned"), data_folder, tmp_path, tracker=tracker).manifest == first
+    assert train_in(params("frozen", "finetuned"), data_folder, tmp_path, tracker=tracker).manifest == first
     assert tracker.metrics == []
 
 
@@ -234,20 +223,20 @@ def test_weighted_images_are_trained_on_anew_over_kept_features(tmp_path, data_f
     weighted_folder = shutil.copytree(data_folder, tmp_path / "weighted")
     images = list(open_processed(data_folder).references("train"))
     write_sampling_weights(weighted_folder, dict.fromkeys(images, 3.0))
-    run(params("frozen", num_epochs=1), data_folder, tmp_path)
+    train_in(params("frozen", num_epochs=1), data_folder, tmp_path)
     cached = sorted((tmp_path / "state" / "cache").iterdir())
     tracker = RecordingTracker()
-    run(params("frozen", num_epochs=1), weighted_folder, tmp_path, tracker=tracker)
+    train_in(params("frozen", num_epochs=1), weighted_folder, tmp_path, tracker=tracker)
     assert [step for step, metrics in tracker.metrics if "dev_cider" in metrics] == [math.ceil(3 * len(images) / 8)]
     assert sorted((tmp_path / "state" / "cache").iterdir()) == cached
 
 
 def test_a_training_can_start_from_a_captioner(tmp_path, data_folder, params):
     """`start_from` begins with a trained captioner's weights and score, and keeps them when nothing gets better."""
-    before = run(params("finetuned", num_epochs=4), data_folder, tmp_path / "before").manifest
+    before = train_in(params("finetuned", num_epochs=4), data_folder, tmp_path / "before").manifest
     origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
     slow = params("self_critical", num_epochs=1, start_from=origin)
-    after = run(slow, data_folder, tmp_path / "after")
+    after = train_in(slow, data_folder, tmp_path / "after")
     assert after.manifest.dev_cider >= before.dev_cider
 
 
@@ -257,30 +246,30 @@ def test_a_training_can_start_from_a_captioner(tmp_path, data_folder, params):
 )
 def test_a_start_that_does_not_fit_is_refused(tmp_path, data_folder, changes, message, params):
     """Another captioner than the one named, or one of another shape, is an error that says so."""
-    before = run(params("finetuned", num_epochs=1), data_folder, tmp_path / "before").manifest
+    before = train_in(params("finetuned", num_epochs=1), data_folder, tmp_path / "before").manifest
     origin = {"path": str(tmp_path / "before" / "captioner"), "weights_sha256": before.weights_sha256}
     wide = {"decoder": DecoderParams(width=64, num_layers=1, num_heads=2)} if "width" in changes else {}
     options = params("frozen", start_from=origin | {k: v for k, v in changes.items() if k != "width"})
     with pytest.raises(CheckpointError, match=message):
-        run(options.model_copy(update=wide), data_folder, tmp_path / "after")
+        train_in(options.model_copy(update=wide), data_folder, tmp_path / "after")
 
 
 def test_a_captioner_learns_from_a_captioner(tmp_path, data_folder, params):
     """A smaller decoder learns from a larger one over the same encoder, whose features are computed once."""
-    before = run(params("frozen"), data_folder, tmp_path).manifest
+    before = train_in(params("frozen"), data_folder, tmp_path).manifest
     kept = sorted((tmp_path / "state" / "cache").iterdir())
     options = taught(params, tmp_path, before)
-    after = run(options, data_folder, tmp_path).manifest
+    after = train_in(options, data_folder, tmp_path).manifest
     assert after.decoder.width == 16
     assert sorted((tmp_path / "state" / "cache").iterdir()) == kept
     alone = options.model_copy(update={"phases": (options.phases[0].model_copy(update={"teacher": None}),)})
-    assert run(alone, data_folder, tmp_path / "alone").manifest.weights_sha256 != after.weights_sha256
+    assert train_in(alone, data_folder, tmp_path / "alone").manifest.weights_sha256 != after.weights_sha256
 
 
 def test_a_teacher_may_have_another_encoder(tmp_path, data_folder, params):
     """Where the teacher sees with other weights, its features are computed and kept beside the student's."""
-    before = run(params("finetuned"), data_folder, tmp_path).manifest
-    result = run(taught(params, tmp_path, before, mirror=True), data_folder, tmp_path / "after")
+    before = train_in(params("finetuned"), data_folder, tmp_path).manifest
+    result = train_in(taught(params, tmp_path, before, mirror=True), data_folder, tmp_path / "after")
     kept = [path.name.rsplit("-", 1)[0] for path in (tmp_path / "after" / "state" / "cache").iterdir()]
     assert sorted(kept) == ["features-dev", *["features-train"] * 2, *["mirrored-features-train"] * 2]
     assert len(result.trained.history) == 2
@@ -288,10 +277,10 @@ def test_a_teacher_may_have_another_encoder(tmp_path, data_folder, params):
 
 def test_a_teacher_looks_at_augmented_pictures_too(tmp_path, data_folder, params):
     """In a finetuned phase teacher and student look at pictures, and no features are kept."""
-    before = run(params("frozen", num_epochs=1), data_folder, tmp_path).manifest
+    before = train_in(params("frozen", num_epochs=1), data_folder, tmp_path).manifest
     augmentation = {"min_crop_area": 0.8, "mirror": True}
     options = taught(params, tmp_path, before, kind="finetuned", num_epochs=1, augmentation=augmentation)
-    run(options, data_folder, tmp_path / "after")
+    train_in(options, data_folder, tmp_path / "after")
     kept = [path.name.rsplit("-", 1)[0] for path in (tmp_path / "after" / "state" / "cache").iterdir()]
     assert sorted(kept) == ["pictures-dev", "pictures-train"]
 
@@ -306,7 +295,7 @@ def test_a_teacher_looks_at_augmented_pictures_too(tmp_path, data_folder, params
 )
 def test_a_teacher_that_does_not_fit_is_refused(tmp_path, data_folder, damage, message, params):
     """A teacher that is another one than named, or cannot read these captions, is an error that says so."""
-    before = run(params("frozen", num_epochs=1), data_folder, tmp_path / "before").manifest
+    before = train_in(params("frozen", num_epochs=1), data_folder, tmp_path / "before").manifest
     options = taught(params, tmp_path / "before", before, **{k: v for k, v in damage.items() if k == "weights_sha256"})
     if "max_tokens" in damage:
         options = options.model_copy(update={"decode": options.decode.model_copy(update={"max_tokens": 20})})
@@ -314,7 +303,7 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path, data_folder, damage, m
         data_folder = tiny_processed(tmp_path / "processed")
         CaptionTokenizer.train(["A ball ."], TokenizerParams(min_count=1)).save(data_folder / "tokenizer.json")
     with pytest.raises(CheckpointError, match=message):
-        run(options, data_folder, tmp_path / "after")
+        train_in(options, data_folder, tmp_path / "after")
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +323,7 @@ def distilled(params) -> Callable[..., TrainParams]:
 def test_captions_are_learned_over_a_distilled_encoder(tmp_path, data_folder, distilled):
     """A distilled phase is judged by R2, the next by CIDEr from nothing on, over the encoder that was distilled."""
     tracker = RecordingTracker()
-    result = run(distilled(learning_rate=1e-9), data_folder, tmp_path, tracker=tracker)
+    result = train_in(distilled(learning_rate=1e-9), data_folder, tmp_path, tracker=tracker)
     history = result.trained.history
     assert [(row.phase, row.dev_r2 is None, row.dev_cider is None) for row in history] == [
         *[("distilled", False, True)] * 2,
@@ -352,11 +341,11 @@ def test_captions_are_learned_over_a_distilled_encoder(tmp_path, data_folder, di
 
 def test_a_distillation_is_not_repeated_for_other_captions_settings(tmp_path, data_folder, distilled):
     """A change of the phase after it takes the distilled encoder from its snapshot, and ends as a fresh training."""
-    run(distilled(num_epochs=1), data_folder, tmp_path / "kept")
+    train_in(distilled(num_epochs=1), data_folder, tmp_path / "kept")
     tracker = RecordingTracker()
-    again = run(distilled(), data_folder, tmp_path / "kept", tracker=tracker).manifest
+    again = train_in(distilled(), data_folder, tmp_path / "kept", tracker=tracker).manifest
     assert not any("dev_r2" in metrics for _, metrics in tracker.metrics)
-    assert again == run(distilled(), data_folder, tmp_path / "fresh").manifest
+    assert again == train_in(distilled(), data_folder, tmp_path / "fresh").manifest
 
 
 def test_unlabelled_pictures_are_learned_from(tmp_path, data_folder, distilled):
@@ -367,10 +356,10 @@ def test_unlabelled_pictures_are_learned_from(tmp_path, data_folder, distilled):
         (folder / f"{seed}.png").write_bytes(encoded(tiny_picture("yellow", seed=seed)))
     named = {"path": str(folder), "sha256": "0" * 64}
     with pytest.raises(DataError, match="found 8 with") as caught:
-        run(distilled(unlabelled=named), data_folder, tmp_path)
+        train_in(distilled(unlabelled=named), data_folder, tmp_path)
     named["sha256"] = str(caught.value).split("found 8 with ")[1][:64]
     tracker = RecordingTracker()
-    run(distilled(unlabelled=named), data_folder, tmp_path, tracker=tracker)
+    train_in(distilled(unlabelled=named), data_folder, tmp_path, tracker=tracker)
     assert [step for step, metrics in tracker.metrics if "dev_r2" in metrics] == [3, 6]
 
 
@@ -403,7 +392,7 @@ def test_a_second_trainer_is_refused_and_named(tmp_path, data_folder, params):
         assert holder.stdout.readline().strip() == "held"
         (state / "trainer.pid").write_text(str(holder.pid))
         with pytest.raises(TrainingError, match=rf"Another trainer \(pid {holder.pid}\)"):
-            run(params(), data_folder, tmp_path)
+            train_in(params(), data_folder, tmp_path)
     finally:
         holder.communicate("")
 
@@ -414,7 +403,7 @@ def test_the_lock_of_a_dead_trainer_holds_nobody_up(tmp_path, data_folder, param
     state.mkdir()
     FileLock(state / "trainer.lock").acquire().lock.release(force=True)
     (state / "trainer.pid").write_text(str(os.getpid()))
-    run(params(num_epochs=1), data_folder, tmp_path)
+    train_in(params(num_epochs=1), data_folder, tmp_path)
     assert not (state / "trainer.pid").exists()
 
 
@@ -422,7 +411,7 @@ def test_captions_that_are_cut_are_told_once(tmp_path, data_folder, capfd, param
     """A training whose max_tokens is too small says how many captions that concerns, however many phases it has."""
     options = params("finetuned", "frozen", num_epochs=1)
     short = options.model_copy(update={"decode": options.decode.model_copy(update={"max_tokens": 5})})
-    run(short, data_folder, tmp_path)
+    train_in(short, data_folder, tmp_path)
     assert capfd.readouterr().err.count("training captions are longer than train.decode.max_tokens=5") == 1
 
 
@@ -434,7 +423,7 @@ def test_an_empty_dev_split_is_refused(tmp_path, params):
 
     write_index(replace(data, counts={"train": data.counts["train"]}))
     with pytest.raises(DataError, match="expected images in split dev, found none"):
-        run(params(), folder, tmp_path)
+        train_in(params(), folder, tmp_path)
 
 
 def test_a_random_encoder_may_not_stay_random():

@@ -6,20 +6,9 @@ import pytest
 import torch
 
 from captiongen.model.captioner import build_captioner
-from captiongen.params import DecoderParams, EncoderParams, FinetunedPhase, FrozenPhase
+from captiongen.params import EncoderParams, FinetunedPhase, FrozenPhase
 from captiongen.training.objective import build_optimiser, caption_loss, set_learning_rate, warmup_cosine
-from tests.tiny import language_model_params, tiny_tokenizer
-
-
-def tiny_captioner():
-    torch.manual_seed(0)
-    return build_captioner(
-        EncoderParams(name="test_convnext"),
-        DecoderParams(width=32, num_layers=1, num_heads=2, dropout=0.0),
-        image_size_px=64,
-        vocabulary_size=tiny_tokenizer().vocabulary_size,
-        max_tokens=12,
-    ).eval()
+from tests.tiny import language_model_params, tiny_captioner
 
 
 def test_the_loss_is_the_plain_cross_entropy_over_real_tokens():

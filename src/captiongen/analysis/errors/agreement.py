@@ -1,6 +1,6 @@
 """Where a caption's facts disagree with those of its references, kind of fact by kind of fact.
 
-Every function takes the facts of the hypothesis, those of the references, and a reader for its lexicon.
+Every function takes the facts of the hypothesis, those of the references, and what words mean.
 """
 
 from collections import Counter
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import INVERSES, FactReader, Facts, Relation, Thing, Word
+from captiongen.analysis.errors.facts import INVERSES, Facts, Relation, Thing, Word
 from captiongen.language.lexicon import Kinship, Lexicon
 
 # Share of the references that must name a thing, or agree on an action, before its absence is an error.
@@ -31,10 +31,9 @@ _PICTURE_PARTS = frozenset({"background", "foreground", "distance", "front", "si
 
 
 def objects(
-    facts: Facts, references: Sequence[Facts], reader: FactReader, corpus: CaptionCorpus | None = None
+    facts: Facts, references: Sequence[Facts], lexicon: Lexicon, corpus: CaptionCorpus | None = None
 ) -> list[CaptionError]:
     """Finds things that nobody else names (wrong or hallucinated), and things that most name and the caption omits."""
-    lexicon = reader.lexicon
     known = _lemmas(references)
     strange = [
         (i, thing) for i, thing in enumerate(facts.things)
@@ -56,10 +55,9 @@ def objects(
 
 
 def scenes(
-    facts: Facts, references: Sequence[Facts], reader: FactReader, corpus: CaptionCorpus | None = None
+    facts: Facts, references: Sequence[Facts], lexicon: Lexicon, corpus: CaptionCorpus | None = None
 ) -> list[CaptionError]:
     """Finds places that nobody else names, where at least half of the references name another one."""
-    lexicon = reader.lexicon
     places = Counter(
         lemma for one in references for lemma in _unique(thing.head.lemma for thing in one.things if thing.is_place)
     )
@@ -75,9 +73,9 @@ def scenes(
     ]
 
 
-def colours(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
+def colours(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> list[CaptionError]:
     """Finds colours that nobody gives to a thing to which others give another one."""
-    lexicon, errors = reader.lexicon, []
+    errors = []
     for thing in facts.things:
         given = [[colour.lemma for colour in _colours_of(thing, one, lexicon)] for one in references]
         others = Counter(colour for one in given for colour in _unique(one))
@@ -91,9 +89,9 @@ def colours(facts: Facts, references: Sequence[Facts], reader: FactReader) -> li
     return errors
 
 
-def attributes(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
+def attributes(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> list[CaptionError]:
     """Finds adjectives of which others say the opposite of the same thing, and nobody the same."""
-    lexicon, errors = reader.lexicon, []
+    errors = []
     for thing in facts.things:
         said = Counter(
             attribute.lemma for one in references for other in one.things if _are_kin(thing, other, lexicon)
@@ -108,9 +106,9 @@ def attributes(facts: Facts, references: Sequence[Facts], reader: FactReader) ->
     return errors
 
 
-def counts(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
+def counts(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> list[CaptionError]:
     """Finds numbers that hardly any reference that names the thing can agree with."""
-    lexicon, errors = reader.lexicon, []
+    errors = []
     for thing in facts.things:
         if lexicon.is_place(thing.head.lemma) or not _is_object(thing, lexicon):
             continue
@@ -129,9 +127,9 @@ def counts(facts: Facts, references: Sequence[Facts], reader: FactReader) -> lis
     return errors
 
 
-def actions(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
+def actions(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> list[CaptionError]:
     """Finds actions that nobody else states, where most agree on another one that the caption does not state."""
-    lexicon, known = reader.lexicon, _lemmas(references)
+    known = _lemmas(references)
     ours = [action.verb.lemma for action in facts.actions]
     agreed = _agreed_actions(references, lexicon)
     num_stating = sum(bool(one.actions) for one in references)
@@ -150,9 +148,9 @@ def actions(facts: Facts, references: Sequence[Facts], reader: FactReader) -> li
     return errors
 
 
-def relations(facts: Facts, references: Sequence[Facts], reader: FactReader) -> list[CaptionError]:
+def relations(facts: Facts, references: Sequence[Facts], lexicon: Lexicon) -> list[CaptionError]:
     """Finds relations of which others state the opposite for the same two things, and nobody the same."""
-    lexicon, errors = reader.lexicon, []
+    errors = []
     for relation in facts.relations:
         stated = [_names_between(relation, facts, one, lexicon) for one in references]
         opposites = _OPPOSITES.get(relation.name, set())

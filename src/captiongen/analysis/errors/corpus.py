@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Self
 
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.text.function_words import FUNCTION_WORDS
 from captiongen.text.normalise import normalise_caption
 from captiongen.types import Captions

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from captiongen.analysis.errors.caption_error import ErrorType
-from captiongen.analysis.errors.facts import FactReader, Facts, Thing
-from captiongen.language.lexicon import Kinship, Lexicon
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import Facts, Thing
+from captiongen.language.lexicon import Kinship
 from captiongen.language.tagging import TaggedWord
 
 
@@ -125,13 +126,12 @@ class Planter:
         for thing in things:
             head = facts.words[thing.head.position]
             for word in rng.sample(pool, len(pool)):
-                if word.tag == head.tag and self._is_other(word.lemma, head.lemma, avoid, self._lexicon):
+                if word.tag == head.tag and self._is_other(word.lemma, head.lemma, avoid):
                     return _exchange(facts, kind, thing.head.position, thing.head.position + 1, word.word)
         return None
 
-    @staticmethod
-    def _is_other(lemma: str, own: str, avoid: Collection[str], lexicon: Lexicon) -> bool:
-        return all(lexicon.kinship(lemma, word, "noun") < Kinship.KIND for word in {own, *avoid})
+    def _is_other(self, lemma: str, own: str, avoid: Collection[str]) -> bool:
+        return all(self._lexicon.kinship(lemma, word, "noun") < Kinship.KIND for word in {own, *avoid})
 
     def _colour(self, facts: Facts, rng: random.Random, avoid: Collection[str]) -> Planted | None:
         colours = [colour for thing in facts.things if len(thing.colours) == 1 for colour in thing.colours]

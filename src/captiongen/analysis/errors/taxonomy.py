@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from captiongen.analysis.errors import agreement, wording
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 
 _BROKEN = frozenset({ErrorType.TRUNCATION, ErrorType.REPETITION})
 
@@ -43,13 +43,13 @@ def find_errors(
         # What is said twice would count twice.
         is_repeated = any(error.type is ErrorType.REPETITION for error in found)
         compared = [
-            *agreement.objects(facts, stated, reader, corpus),
-            *agreement.scenes(facts, stated, reader, corpus),
-            *agreement.colours(facts, stated, reader),
-            *agreement.attributes(facts, stated, reader),
-            *([] if is_repeated else agreement.counts(facts, stated, reader)),
-            *agreement.actions(facts, stated, reader),
-            *agreement.relations(facts, stated, reader),
+            *agreement.objects(facts, stated, reader.lexicon, corpus),
+            *agreement.scenes(facts, stated, reader.lexicon, corpus),
+            *agreement.colours(facts, stated, reader.lexicon),
+            *agreement.attributes(facts, stated, reader.lexicon),
+            *([] if is_repeated else agreement.counts(facts, stated, reader.lexicon)),
+            *agreement.actions(facts, stated, reader.lexicon),
+            *agreement.relations(facts, stated, reader.lexicon),
         ]
         # What is repeated or broken off states nothing of its own.
         found += [error for error in compared if not broken.intersection(error.positions)]

@@ -5,6 +5,9 @@ pictures, which is pointwise mutual information (Church and Hanks, 1990), here p
 
     pmi = (log p(caption | image) - log mean over other images of p(caption | other)) / tokens
 
+The audit of captions makes another contrast of the same likelihoods, and says why
+(`captiongen.analysis.labels.caption_evidence`).
+
 A matcher over the same encoder, where there is one, adds the cosine of picture and caption. Logistic regression makes
 the chance of it that people wrote this caption of this picture and not of another.
 
@@ -19,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captiongen.likelihood import CaptionLikelihood, Likelihood
+from captiongen.likelihood import CaptionLikelihood, Likelihood, under_each_image
 from captiongen.model.checkpoint import LoadedCaptioner
 from captiongen.model.encoder import ImageEncoder
 from captiongen.model.matcher import CaptionMatcher
@@ -109,8 +112,6 @@ class Grounding:
             self._under_background[caption] = np.array([one.total for one in of_caption])
 
     def _ask(self, features: Tensor, captions: Sequence[str]) -> Iterator[tuple[Likelihood, ...]]:
-        """Yields each caption's likelihoods under all images of `features`."""
-        size = max(1, _ROWS_PER_PASS // len(features))
-        for start in range(0, len(captions), size):
-            block = captions[start : start + size]
-            yield from zip(*self._likelihood(features, [block] * len(features)), strict=True)
+        """The likelihoods of each caption under all images of `features`."""
+        captions_per_pass = max(1, _ROWS_PER_PASS // len(features))
+        return under_each_image(self._likelihood, features, captions, captions_per_pass=captions_per_pass)

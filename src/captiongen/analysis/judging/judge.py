@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus, is_content
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.taxonomy import find_errors
 from captiongen.errors import DataError
 from captiongen.language.lexicon import Lexicon
@@ -50,9 +50,8 @@ ERROR_WEIGHTS: Mapping[ErrorType, float] = {
     ErrorType.RELATION: 0.10, ErrorType.SCENE: 0.05, ErrorType.ATTRIBUTE: 0.05, ErrorType.GRAMMAR: 0.05,
     ErrorType.REPETITION: 0.20, ErrorType.TRUNCATION: 0.20,
 }  # fmt: skip
-_RECALL_WEIGHT = (
-    0.6  # of recall in F; people forgive less what is false than what is left out, but a word is no caption
-)
+# Of recall in F: people forgive less what is false than what is left out, but a word is no caption.
+_RECALL_WEIGHT = 0.6
 _ASSOCIATION_WEIGHT = 0.35  # of a word that is only said of such pictures
 _MIN_WEIGHT = 0.1  # of a word that is said of every image
 _ASSUMED_HUMAN_CIDER = 80.0  # of images with one reference, whose human score nobody can know

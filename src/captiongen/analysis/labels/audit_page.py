@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from captiongen.analysis import pages
 from captiongen.analysis.labels.caption_audit import CaptionAudit
 from captiongen.analysis.labels.label_errors import LabelError
 from captiongen.analysis.labels.suspects import Suspect
@@ -40,15 +39,9 @@ def render_audit(
         pictures: what was found about pictures, in sentences.
         dataset: name of the data set.
     """
-    environment = Environment(
-        loader=PackageLoader("captiongen.analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     counts = {split: Counter(one.kind for one in found.suspects) for split, found in audits.items()}
-    return environment.get_template("audit.html").render(
+    return pages.render(
+        "audit.html",
         cards=cards,
         counts=counts,
         audits=audits,

@@ -4,6 +4,11 @@ A captioner knows more than how likely a caption is. The same caption under othe
 its own image adds is grounding (pointwise mutual information, Church and Hanks 1990), what is left is how well it reads
 whatever there is to see. And people who saw the same picture chose much the same words.
 
+Grounding here is not the score of `captiongen.analysis.judging.grounding`, although both hold a caption's image against
+others. A judge's score stands alone: it follows the formula, a mean of probabilities over many other images, of which
+those that the caption fits too count most. Here a regression weighs columns beside each other: the end token counts as
+`ending` alone, and logarithms are averaged, because the mean of two probabilities is hardly more than the larger one.
+
 Shapes: K images of the background, C channels, G side of the feature grid.
 """
 
@@ -20,7 +25,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from tqdm import tqdm
 
-from captiongen.likelihood import CaptionLikelihood, Likelihood
+from captiongen.likelihood import CaptionLikelihood, Likelihood, under_each_image
 from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
 
@@ -75,7 +80,8 @@ class EvidenceReader:
     ) -> None:
         self._likelihood, self._background, self._captions = likelihood, background, captions
         self._places = np.array(places)
-        self._grounding: dict[int, dict[int, float]] = defaultdict(dict)  # of captions as they are: image -> place ->
+        #: Of the captions as they are: image -> place -> grounding.
+        self._grounding: dict[int, dict[int, float]] = defaultdict(dict)
         self._vectorizer = TfidfVectorizer(analyzer=metric_tokens, sublinear_tf=True)
         texts = [text for of_one in captions for text in of_one]
         self._vectorizer.fit(texts if any(map(metric_tokens, texts)) else ["nothing"])
@@ -122,15 +128,15 @@ class EvidenceReader:
     def _given_the_background(self, candidates: Sequence[Candidate]) -> FloatArray:
         """The log-probability of each caption's words, a mean over the other images of the background."""
         texts, found = [text for _, _, text in candidates], np.empty(len(candidates))
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # alike in length: little padding
-        starts = range(0, len(order), _CAPTIONS_PER_PASS)
-        for start in tqdm(starts, desc="captions under other images", unit="batch", disable=None):
-            rows = order[start : start + _CAPTIONS_PER_PASS]
-            of_images = self._likelihood(self._background, [[texts[row] for row in rows]] * len(self._background))
-            for row, of_one in zip(rows, zip(*of_images, strict=True), strict=True):
-                under_each = np.array([one.log_probabilities[: _num_words(one)].sum() for one in of_one])
-                others = under_each[self._places != candidates[row][0]]
-                found[row] = (others if len(others) else under_each).mean()
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        asked = under_each_image(
+            self._likelihood, self._background, [texts[row] for row in order], captions_per_pass=_CAPTIONS_PER_PASS
+        )
+        progress = tqdm(asked, total=len(order), desc="captions under other images", unit="caption", disable=None)
+        for row, of_one in zip(order, progress, strict=True):
+            under_each = np.array([one.log_probabilities[: _num_words(one)].sum() for one in of_one])
+            others = under_each[self._places != candidates[row][0]]
+            found[row] = (others if len(others) else under_each).mean()
         return found
 
     def _usual_grounding(self, candidates: Sequence[Candidate], grounding: FloatArray) -> FloatArray:

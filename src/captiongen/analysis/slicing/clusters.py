@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captiongen.analysis.errors.corpus import content_lemmas
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.types import Captions
 
 _IMAGES_PER_CLUSTER = 40

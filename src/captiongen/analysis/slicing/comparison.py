@@ -8,6 +8,7 @@ and corrected over all slices (Holm, 1979): of twenty comparisons of equals one 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -99,8 +100,8 @@ def compare(
     fixed, broken = is_right & ~was_right, was_right & ~is_right
     num_changed = int(fixed.sum() + broken.sum())
     return Comparison(
-        fixed=_names(image_ids, fixed),
-        broken=_names(image_ids, broken),
+        fixed=tuple(compress(image_ids, fixed)),
+        broken=tuple(compress(image_ids, broken)),
         num_right=int((is_right & was_right).sum()),
         num_wrong=int((is_known & ~is_right & ~was_right).sum()),
         p_value=float(binomtest(int(fixed.sum()), num_changed).pvalue) if num_changed else 1.0,
@@ -154,7 +155,3 @@ def _holm(p_values: FloatArray) -> list[float]:
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(stepped, 1.0)
     return [float(value) for value in corrected]
-
-
-def _names(image_ids: Sequence[str], mask: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(image_id for image_id, is_member in zip(image_ids, mask, strict=True) if is_member)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from captiongen.analysis.errors.corpus import CaptionCorpus, is_content
-from captiongen.analysis.errors.facts import FactReader, Facts
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import Facts
 from captiongen.types import Captions
 
 #: What a topic's things are kinds of in WordNet, in the first meaning of these words.

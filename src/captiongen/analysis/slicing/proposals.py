@@ -5,11 +5,12 @@ analysed split itself is never trained on; the proposal names training images of
 """
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.properties import Members, text_properties
 from captiongen.analysis.slicing.slices import MIN_IMAGES, Slice
 from captiongen.data.corrections import Kind, Proposal
@@ -55,4 +56,4 @@ def _images(one: Slice, training: Captions, members: Members) -> tuple[str, ...]
     if not all(name in members for name in one.properties):
         return ()
     is_member = np.logical_and.reduce([members[name] for name in one.properties])
-    return tuple(sorted(image_id for image_id, inside in zip(training, is_member, strict=True) if inside))
+    return tuple(sorted(compress(training, is_member)))

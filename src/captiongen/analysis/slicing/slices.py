@@ -9,7 +9,7 @@ its two parts: else the part says it all. This is slice discovery by predicates 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Self
 
 import numpy as np
@@ -129,7 +129,7 @@ def find_slices(scores: SplitScores, members: Members, *, num_resamples: int, se
         people = scores.human_cider[mask]
         return Slice(
             names,
-            tuple(image_id for image_id, is_member in zip(scores.image_ids, mask, strict=True) if is_member),
+            tuple(compress(scores.image_ids, mask)),
             _mean(scores.cider[mask], num_resamples, seed),
             None if np.isnan(people).any() else float(people.mean()),
             _mean(scores.badness[mask], num_resamples, seed),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from captiongen.analysis.errors.caption_error import CaptionError, ErrorType
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.mending import MENDABLE, mend
 from captiongen.analysis.errors.planting import Planter
 from captiongen.analysis.errors.taxonomy import find_errors
@@ -16,11 +16,6 @@ REFERENCES = (
     "a man with a red shirt and his dog run on the beach",
     "a person runs along a beach with a brown dog",
 )
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from captiongen.analysis.errors.caption_error import ErrorType
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.errors.planting import Planter
 from captiongen.analysis.errors.taxonomy import find_errors
 
@@ -19,11 +19,6 @@ REFERENCES = (
     "A man with a red shirt and his dog run on the beach.",
     "A person runs along a beach with a brown dog.",
 )
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +112,7 @@ def test_a_planted_error_changes_the_words_that_it_names(reader: FactReader, kin
 def test_every_process_finds_the_same_in_the_same_order():
     """The order of sets, which differs from process to process, decides nothing: DVC would see other bytes."""
     program = (
-        "from captiongen.analysis.errors.facts import FactReader\n"
+        "from captiongen.analysis.errors.fact_reader import FactReader\n"
         "from captiongen.analysis.errors.taxonomy import find_errors\n"
         f"references = {[*REFERENCES, 'a blue kite with a rope and a basket', 'a kite, a rope, a basket, a boy']!r}\n"
         "print(find_errors('two green cats sit in a car', references, FactReader()))\n"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from evaluated import captioned, hypothesis, scored
 
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.judging.judge import Judge
 from captiongen.analysis.judging.ranking import judge_captions, worst_first
 from captiongen.errors import DataError

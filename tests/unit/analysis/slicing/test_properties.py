@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.clusters import cluster_pictures
 from captiongen.analysis.slicing.pictures import measure_picture
 from captiongen.analysis.slicing.properties import Property, labelled, text_properties, thirds
@@ -19,11 +19,6 @@ REFERENCES = {
     "boy": ("A boy in a red shirt rides a bicycle.", "A child on a bike.", "A boy rides a red bike down a road."),
     "crowd": ("Five people stand near a lake.", "A group of people by the water.", "People stand at a lake."),
 }
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
 
 
 @pytest.mark.parametrize(

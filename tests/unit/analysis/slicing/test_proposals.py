@@ -3,17 +3,12 @@
 import pytest
 
 from captiongen.analysis.errors.corpus import CaptionCorpus
-from captiongen.analysis.errors.facts import FactReader
+from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.slicing.properties import Property
 from captiongen.analysis.slicing.proposals import propose_weights
 from captiongen.analysis.slicing.slices import Interval, Slice
 
 TRAINING = {f"{i:03d}": ("a dog runs", "the dog is running") if i < 20 else ("a man sits", "a man") for i in range(100)}
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
 
 
 def worse(*properties: Property) -> Slice:

@@ -4,12 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captiongen.analysis.errors.facts import FactReader, Facts
-
-
-@pytest.fixture(scope="module")
-def reader() -> FactReader:
-    return FactReader()
+from captiongen.analysis.errors.fact_reader import FactReader
+from captiongen.analysis.errors.facts import Facts
 
 
 def _things(facts: Facts) -> list[tuple[str, int | None, list[str]]]:
