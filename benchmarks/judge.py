@@ -1,6 +1,6 @@
 """How well scores order captions of an image by how right they are, without asking people.
 
-    python benchmarks/judge.py --data data/processed --split test --model models/starter --matcher models/matcher
+    python benchmarks/judge.py --data data/processed --split test --model models/starter
 
 Each image of the split gets captions of falling worth: one of its own people's, the same with one planted error, and
 people's captions of three other images, near, middling and far by the cosine of what all five say of both. The own
@@ -39,7 +39,7 @@ from captiongen.metrics.bleu import BleuReferences, bleu_from_statistics, bleu_s
 from captiongen.metrics.cider import CiderScorer, DocumentFrequencies
 from captiongen.metrics.rouge import rouge_l
 from captiongen.model.checkpoint import load_captioner
-from captiongen.model.matcher import CaptionMatcher, load_matcher
+from captiongen.model.matcher import CaptionMatcher
 from captiongen.text.normalise import metric_tokens
 from captiongen.types import ImageArray, Split
 
@@ -208,7 +208,6 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="captioner folder that looks at the pictures")
-    parser.add_argument("--matcher", type=Path, help="matcher folder over the captioner's encoder")
     parser.add_argument("--against", default="words", help="row that differences are to")
     options = parser.parse_args()
     data = open_processed(options.data)
@@ -216,10 +215,11 @@ def main() -> None:
     reader = FactReader()
     planter = Planter([text for texts in list(references.values())[:300] for text in texts], reader)
     graded = candidates(references, planter, reader, num_images=options.num_images, seed=options.seed)
-    matcher = load_matcher(options.matcher)[0] if options.matcher else None
     looks: dict[str, Score] = {}
+    matcher = None
     if options.model:
         loaded, pictures = load_captioner(options.model), pictures_of(data, options.split)
+        matcher = loaded.captioner.matcher
         background = dict(list(pictures.items())[:NUM_BACKGROUND])
         looks["likelihood"] = by_picture(graded, pictures, Grounding(loaded, background))
         if matcher is not None:

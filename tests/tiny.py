@@ -11,11 +11,20 @@ from PIL import Image
 
 import captiongen
 from captiongen.data.shards import ProcessedData, ShardRow, split_hash, write_index, write_shards
-from captiongen.files import sha256_of_file
+from captiongen.files import atomic_folder, sha256_of_file
 from captiongen.model.captioner import Captioner, build_captioner
-from captiongen.model.checkpoint import save_captioner
+from captiongen.model.checkpoint import Storage, write_captioner
+from captiongen.model.matcher import CaptionMatcher
 from captiongen.model.pretrained import load_pretrained, pretrained_decoder_params
-from captiongen.params import DecodeParams, DecoderParams, EncoderParams, TokenizerParams
+from captiongen.model.reranker import Reranker
+from captiongen.params import (
+    DecodeParams,
+    DecoderParams,
+    EncoderParams,
+    MatcherParams,
+    RerankerParams,
+    TokenizerParams,
+)
 from captiongen.text.pretrained import cut_tokenizer, folder_sha256, open_tokenizer
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.types import Preprocessing
@@ -99,8 +108,25 @@ def tiny_captioner(seed: int = 0, *, width: int = 32) -> Captioner:
     ).eval()
 
 
+def tiny_reranker(num_channels: int, *, seed: int = 0) -> Reranker:
+    """One with an untrained matcher that remembers the captions of four pictures, and heeds all evidence alike."""
+    torch.manual_seed(seed)
+    params = RerankerParams(matcher=MatcherParams(width=8), num_neighbours=2)
+    matcher = CaptionMatcher(params.matcher, num_channels=num_channels, tokenizer=tiny_tokenizer()).eval()
+    captions = [tiny_captions(colour, THINGS[0]) for colour in COLOURS]
+    reranker = Reranker.remembering(params, matcher, torch.randn(len(captions), num_channels), captions)
+    reranker.weights.fill_(1.0)
+    return reranker
+
+
 def tiny_model_folder(
-    folder: Path, *, seed: int = 0, decoder: DecoderParams | None = None, tokenizer: CaptionTokenizer | None = None
+    folder: Path,
+    *,
+    seed: int = 0,
+    decoder: DecoderParams | None = None,
+    tokenizer: CaptionTokenizer | None = None,
+    has_reranker: bool = False,
+    storage: Storage = "float32",
 ) -> Path:
     """A captioner with random weights, saved: under 2 MB, loads in a second."""
     torch.manual_seed(seed)
@@ -112,24 +138,23 @@ def tiny_model_folder(
     )
     if decoder.weights != "none":
         load_pretrained(captioner.decoder, tokenizer)
-    save_captioner(
-        folder,
-        captioner,
-        tokenizer,
-        {
-            "encoder": encoder,
-            "decoder": decoder,
-            "image_size_px": IMAGE_SIZE_PX,
-            "resize": "squash",
-            "decode": DecodeParams(num_beams=3, max_tokens=12),
-            "max_tokens": 12,
-            "dataset": "tiny",
-            "data_hash": "0" * 64,
-            "split_hashes": {"train": "1" * 64, "dev": "2" * 64, "test": "3" * 64},
-            "dev_cider": 0.0,
-            "code_version": captiongen.__version__,
-        },
-    )
+    if has_reranker:
+        captioner.reranker = tiny_reranker(captioner.encoder.measure(IMAGE_SIZE_PX)[0], seed=seed)
+    facts = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "image_size_px": IMAGE_SIZE_PX,
+        "resize": "squash",
+        "decode": DecodeParams(num_beams=3, max_tokens=12, choice="reranked" if has_reranker else "likeliest"),
+        "max_tokens": 12,
+        "dataset": "tiny",
+        "data_hash": "0" * 64,
+        "split_hashes": {"train": "1" * 64, "dev": "2" * 64, "test": "3" * 64},
+        "dev_cider": 0.0,
+        "code_version": captiongen.__version__,
+    }
+    with atomic_folder(folder) as part:
+        write_captioner(part, captioner, tokenizer, facts, storage=storage)
     return folder
 
 

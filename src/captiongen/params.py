@@ -277,7 +277,7 @@ Phase = Annotated[DistilledPhase | CaptionPhase, Field(discriminator="kind")]
 
 
 class MatcherParams(_Section):
-    """How a matcher of pictures and captions learns (`captiongen make-matcher`)."""
+    """How a matcher of pictures and captions learns (part of a reranker)."""
 
     width: Count = 256  # dimensions of the common space
     num_epochs: Count = 30  # each image once an epoch, with one of its captions

@@ -1,4 +1,4 @@
-"""`captiongen judge --model`: a captioner and a matcher look at real picture files."""
+"""`captiongen judge --model`: a captioner and its matcher look at real picture files."""
 
 import csv
 import shutil
@@ -8,15 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from captiongen.cli.app import app
-from captiongen.errors import CheckpointError, DataError, UsageError
-from tests.tiny import COLOURS, THINGS, encoded, tiny_captions, tiny_model_folder, tiny_picture, tiny_processed
+from captiongen.errors import DataError, UsageError
+from tests.tiny import COLOURS, THINGS, encoded, tiny_captions, tiny_model_folder, tiny_picture
 
 SCENES = [(colour, thing) for colour in COLOURS for thing in THINGS]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with pictures, captions, candidates, processed data, a captioner and a matcher over it."""
+    """A project with pictures, captions, candidates, and a captioner with a reranker."""
     project = tmp_path_factory.mktemp("project")
     (project / "photos").mkdir()
     lines = []
@@ -32,11 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("blue-box.png", "a box"),
     ]
     (project / "candidates.tsv").write_text("image\tcaption\n" + "".join(f"{name}\t{text}\n" for name, text in rows))
-    tiny_processed(project / "data" / "processed")
-    tiny_model_folder(project / "captioner")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project)
-        assert "nearest of 8" in _run("make-matcher", "--model", "captioner")
+    tiny_model_folder(project / "captioner", has_reranker=True)
     return project
 
 
@@ -64,8 +60,7 @@ def test_every_candidate_is_scored_by_its_picture(project: Path):
     assert len(rows) == 4
     assert all(0.0 <= float(row[column]) <= 1.0 for row in rows for column in ("score", "likeness", "image_score"))
     assert len({row["image_score"] for row in rows}) == 4
-    assert "models/matcher compares them" in told
-    assert "the pictures (captioner and the matcher)" in told
+    assert "by the pictures (captioner and its matcher) and the references (its matcher compares them)" in told
     assert _judge("--model", "captioner")[0] == rows
 
 
@@ -74,30 +69,19 @@ def test_without_pictures_the_references_judge_alone(project: Path):
     looked, _ = _judge("--model", "captioner")
     for picture in (project / "photos").iterdir():
         picture.write_bytes(b"nothing")
-    rows, told = _judge("--no-image")
-    assert "the references (models/matcher compares them) alone" in told
+    rows, told = _judge("--model", "captioner", "--no-image")
+    assert "by the references (the matcher of captioner compares them) alone" in told
     assert {row["image_score"] for row in rows} == {""}
     assert [row["likeness"] for row in rows] == [row["likeness"] for row in looked]
     assert [row["score"] for row in rows] != [row["score"] for row in looked]
 
 
-def test_a_matcher_over_another_encoder_compares_captions_only(project: Path):
-    """Pictures are then scored by the captioner alone, and the last line says so."""
-    fitting, _ = _judge("--model", "captioner")
+def test_a_captioner_without_a_reranker_looks_alone(project: Path):
+    """No matcher, no likeness, and the last line says who looked."""
     tiny_model_folder(project / "other", seed=7)
     rows, told = _judge("--model", "other")
-    assert "the pictures (other)" in told
-    assert [row["likeness"] for row in rows] == [row["likeness"] for row in fitting]
-
-
-def test_without_a_matcher_the_captioner_looks_alone(project: Path):
-    """No models/matcher, no likeness."""
-    shutil.rmtree(project / "models" / "matcher")
-    rows, told = _judge("--model", "captioner")
-    assert told.strip().endswith("by the references and the pictures (captioner): scores.csv")
+    assert told.strip().endswith("by the pictures (other) and the references: scores.csv")
     assert {row["likeness"] for row in rows} == {""}
-    with pytest.raises(CheckpointError, match="make-matcher"):
-        _judge("--model", "captioner", "--matcher", "models/matcher")
 
 
 def test_all_pictures_that_cannot_be_read_are_named(project: Path):

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from captiongen.cli.app import app
 from captiongen.cli.starter_commands import MAX_BYTES, NAME
 from captiongen.model.checkpoint import load_captioner
-from captiongen.model.matcher import load_matcher
 from captiongen.model.release import RELEASE_FILE, read_release
 
 
@@ -47,8 +46,9 @@ def test_it_captions_a_picture_right_after_setup(project: Path, tmp_path: Path, 
     assert all(0.0 <= part["confidence"] <= 1.0 for part in (answer, *answer["words"]))
 
 
-def test_the_matcher_of_the_repository_looks_through_its_encoder(project: Path, starter: Path):
-    """The judge's default model and its default matcher fit each other."""
-    _, manifest = load_matcher(project / "models" / "matcher")
-    assert manifest.encoder_sha256 == load_captioner(starter).captioner.encoder.sha256()
-    assert manifest.data_hash == load_captioner(starter).manifest.data_hash
+def test_the_starter_chooses_among_captions_and_judges(starter: Path):
+    """It has a reranker whose every kind of evidence counts, and with it the matcher that `judge` compares with."""
+    loaded = load_captioner(starter)
+    assert loaded.manifest.decode.choice == "reranked"
+    assert loaded.captioner.matcher is not None
+    assert (loaded.captioner.reranker.weights > 0).all()

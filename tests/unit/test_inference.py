@@ -220,3 +220,46 @@ def test_int8_weights_are_a_choice_that_metrics_and_answers_tell(engine, folder,
     assert scores[0] != scores[1]
     assert scores[0] == pytest.approx(scores[1], abs=0.5)
     assert served[0].attention is not None
+
+
+@pytest.fixture(scope="module")
+def reranking(tmp_path_factory):
+    return CaptionEngine.load(tiny_model_folder(tmp_path_factory.mktemp("model") / "captioner", has_reranker=True))
+
+
+def test_the_reranker_chooses_among_all_beams(reranking, pictures):
+    """The list is cut after it is ordered; its scores fall, and asked to, the engine still takes the likeliest."""
+    decode = reranking.manifest.decode.model_copy(update={"num_beams": 6, "num_hypotheses": 6})
+    for picture in pictures:
+        everything = reranking.caption([picture], decode=decode)[0].hypotheses
+        [best] = reranking.caption([picture], decode=decode.model_copy(update={"num_hypotheses": 1}))[0].hypotheses
+        assert best == everything[0]
+        likeliest = reranking.caption([picture], decode=decode.model_copy(update={"choice": "likeliest"}))[0].hypotheses
+        assert {one.caption for one in likeliest} == {one.caption for one in everything}
+        for ordered in (everything, likeliest):
+            scores = [(one.is_complete, one.score) for one in ordered]
+            assert scores == sorted(scores, reverse=True)
+
+
+def test_a_reranked_caption_is_the_same_alone_and_in_any_batch(reranking, pictures):
+    """The evidence of one picture is its own."""
+    alone = [reranking.caption([picture])[0].hypotheses[0].caption for picture in pictures]
+    assert [one.hypotheses[0].caption for one in reranking.caption(pictures)] == alone
+
+
+def test_greedy_search_and_samples_are_not_reranked(reranking, pictures):
+    """There is nothing to choose among."""
+    for method in ("greedy", "sample"):
+        decode = reranking.manifest.decode.model_copy(update={"method": method})
+        plain = decode.model_copy(update={"choice": "likeliest"})
+        assert reranking.caption(pictures, decode=decode) == reranking.caption(pictures, decode=plain)
+
+
+def test_a_choice_that_needs_a_reranker_is_refused_without_one(engine, folder, pictures):
+    """When the captioner is loaded, and when it is asked."""
+    decode = engine.manifest.decode.model_copy(update={"choice": "reranked"})
+    with pytest.raises(UsageError, match=r"reranker: \{\}"):
+        engine.caption(pictures, decode=decode)
+    loaded = load_captioner(folder)
+    with pytest.raises(UsageError, match="needs a captioner with a reranker"):
+        CaptionEngine(replace(loaded, manifest=loaded.manifest.model_copy(update={"decode": decode})))

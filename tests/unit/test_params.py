@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from captiongen.errors import ParamsError
-from captiongen.params import Params, load_params, parse_params
+from captiongen.params import Params, TrainParams, load_params, parse_params
 
 
 def _parsed(project: Path, **encoder: str) -> Params:
@@ -73,3 +74,11 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
     """A folder called params.yaml is an error that names it."""
     with pytest.raises(ParamsError, match="is no readable YAML"):
         load_params(tmp_path)
+
+
+def test_a_choice_by_a_reranker_wants_one():
+    """The message says how to have it made."""
+    train = {"encoder": {"name": "x", "weights": "none"}, "phases": [{"kind": "finetuned", "num_epochs": 1}]}
+    with pytest.raises(ValidationError, match=r"there is no reranker: set `reranker: \{\}`"):
+        TrainParams.model_validate({**train, "decode": {"choice": "reranked"}})
+    assert TrainParams.model_validate({**train, "decode": {"choice": "reranked"}, "reranker": {}}).reranker is not None

@@ -14,7 +14,6 @@ from captiongen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from captiongen.analysis.judging.judge import Judgement
-    from captiongen.cli.judge_pictures import Eyes
     from captiongen.data.sources import Source
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -27,8 +26,8 @@ _SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "likeness", "i
 @app.command(
     rich_help_panel="Models and captions",
     epilog="Example: `captiongen judge --images photos --captions captions.csv --candidates candidates.tsv "
-    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`. By default the starter and "
-    "models/matcher of the repository look at the pictures; the last line says what was used.",
+    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`. By default the "
+    "starter of the repository looks at the pictures; the last line says what was used.",
 )
 def judge(
     images: Annotated[Path, typer.Option(help="Folder or zip archive of pictures.")],
@@ -40,18 +39,11 @@ def judge(
     model: Annotated[
         str,
         typer.Option(
-            help="The captioner that looks at the pictures: models:/NAME@ALIAS or models:/NAME/VERSION (registry), "
-            "bento:TAG (packaged), `starter` (comes with the repository), or a captioner folder. It likes its own "
-            "captions: judge those by another one."
+            help="The captioner that looks at the pictures, and whose matcher, where its reranker has one, compares "
+            "captions: models:/NAME@ALIAS or models:/NAME/VERSION (registry), bento:TAG (packaged), `starter` (comes "
+            "with the repository), or a captioner folder. It likes its own captions: judge those by another one."
         ),
     ] = STARTER,
-    matcher: Annotated[
-        Path | None,
-        typer.Option(
-            help="What `captiongen make-matcher` made: compares captions, and pictures with captions where it was made "
-            "with the same encoder. By default models/matcher, where that is."
-        ),
-    ] = None,
     is_blind: Annotated[bool, typer.Option("--no-image", help="Look at no picture: by the references alone.")] = False,
 ) -> None:
     """Scores captions by the picture and by what people say of it, and names what is wrong with each.
@@ -67,7 +59,7 @@ def judge(
     from captiongen.cli.score_commands import need_inputs, need_place
     from captiongen.data.sources.captions_file import open_captions
     from captiongen.files import write_atomically
-    from captiongen.model.matcher import load_matcher
+    from captiongen.model.checkpoint import load_captioner
 
     need_inputs(captions, images)
     need_place(out)
@@ -75,16 +67,14 @@ def judge(
     source = open_captions(captions, images)
     references, names = _references(source)
     _check(rows, names)
-    if matcher is None and Layout().matcher.is_dir():
-        matcher = Layout().matcher
-    compare = None if matcher is None else load_matcher(matcher)
-    eyes = None if is_blind else Eyes.open(model_folder(model, project=Layout().root, model_name=""), compare)
-    seen = {} if eyes is None else eyes.look(source, _by_image(rows, names))
+    loaded = load_captioner(model_folder(model, project=Layout().root, model_name=""))
+    matcher = loaded.captioner.matcher
+    seen = {} if is_blind else Eyes(loaded).look(source, _by_image(rows, names))
     judged = Judge(
         references,
         FactReader(),
-        image_scorer=None if eyes is None else lambda *pair: seen[pair],
-        embedder=None if compare is None else compare[0].embed,
+        image_scorer=None if is_blind else lambda *pair: seen[pair],
+        embedder=None if matcher is None else matcher.embed,
     )
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
@@ -93,7 +83,8 @@ def judge(
         writer.writerow([image, caption, *_cells(judged.judge(names[image], caption))])
     write_atomically(out, table.getvalue().encode())
     num_images = len({names[image] for image, _ in rows})
-    typer.echo(f"judged {len(rows)} captions of {num_images} images by {_describe(matcher, eyes, model)}: {out}")
+    told = _describe(model, has_matcher=matcher is not None, is_blind=is_blind)
+    typer.echo(f"judged {len(rows)} captions of {num_images} images by {told}: {out}")
 
 
 def read_candidates(path: Path) -> list[tuple[str, str]]:
@@ -146,11 +137,12 @@ def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mappin
     return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
 
 
-def _describe(matcher: Path | None, eyes: "Eyes | None", model: str) -> str:
-    by_references = "the references" + (f" ({matcher} compares them)" if matcher else "")
-    if eyes is None:
+def _describe(model: str, *, has_matcher: bool, is_blind: bool) -> str:
+    matcher = "its matcher" if not is_blind else f"the matcher of {model}"
+    by_references = "the references" + (f" ({matcher} compares them)" if has_matcher else "")
+    if is_blind:
         return f"{by_references} alone"
-    return f"{by_references} and the pictures ({model}{' and the matcher' if eyes.matcher else ''})"
+    return f"the pictures ({model}{' and its matcher' if has_matcher else ''}) and {by_references}"
 
 
 def _by_image(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> dict[str, list[str]]:

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,7 +14,6 @@ from captiongen.errors import DataError
 if TYPE_CHECKING:
     from captiongen.data.sources import Source
     from captiongen.model.checkpoint import LoadedCaptioner
-    from captiongen.model.matcher import CaptionMatcher, MatcherManifest
     from captiongen.types import ImageArray
 
 _BATCH_SIZE = 32
@@ -26,25 +24,10 @@ class Eyes:
     """Who looks at pictures.
 
     Attributes:
-        captioner: asked how likely captions are.
-        matcher: asked how near captions are; None where there is none over the captioner's encoder.
+        captioner: asked how likely captions are; its matcher, where its reranker has one, how near they are.
     """
 
     captioner: "LoadedCaptioner"
-    matcher: "CaptionMatcher | None"
-
-    @classmethod
-    def open(cls, folder: Path, matcher: "tuple[CaptionMatcher, MatcherManifest] | None") -> Self:
-        """Loads a captioner folder; a matcher over another encoder is left out.
-
-        Raises:
-            CheckpointError: the captioner is missing or damaged.
-        """
-        from captiongen.model.checkpoint import load_captioner
-
-        loaded = load_captioner(folder)
-        is_fit = matcher is not None and matcher[1].encoder_sha256 == loaded.captioner.encoder.sha256()
-        return cls(loaded, matcher[0] if matcher is not None and is_fit else None)
 
     def look(self, source: "Source", captions: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], float]:
         """Scores captions by their pictures.
@@ -73,7 +56,7 @@ class Eyes:
             return {image_id: prepare(one[0], wanted) for image_id, one in found.items() if one}
 
         background = read(_background(items, NUM_BACKGROUND))
-        grounding = Grounding(self.captioner, background, matcher=self.matcher)
+        grounding = Grounding(self.captioner, background, matcher=self.captioner.captioner.matcher)
         scores: dict[tuple[str, str], float] = {}
         remaining = iter(tqdm(captions, desc="pictures", unit="image", disable=None))
         while batch := list(islice(remaining, _BATCH_SIZE)):

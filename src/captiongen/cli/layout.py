@@ -62,11 +62,6 @@ class Layout:
         return self.root / "models" / "starter"
 
     @property
-    def matcher(self) -> Path:
-        """What `judge` compares pictures and captions with: matcher.safetensors, tokenizer.json, manifest.json."""
-        return self.root / "models" / "matcher"
-
-    @property
     def training(self) -> Path:
         """Curves of the training: curves.csv, train.json."""
         return self.root / "reports" / "training"

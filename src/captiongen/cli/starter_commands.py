@@ -37,7 +37,8 @@ A captioner for photographs right after set-up, with no training and no model hu
 | made of | `{version}`, by `captiongen make-starter` |
 | encoder | {encoder} |
 | decoder | {num_layers} layers, {width} wide, {num_words:,} words |
-| stored | {megabytes:.1f} MB in half precision, safetensors, sha256 `{sha256}` |
+| reranker | {reranker} |
+| stored | {megabytes:.1f} MB: the encoder as float16, other matrices as int8; safetensors, sha256 `{sha256}` |
 | trained on | {dataset}, data hash `{data_hash}` |
 | data licence | see {dataset} in [docs/data_card.md](../../docs/data_card.md) |
 
@@ -46,7 +47,7 @@ Measured on the test split, with these very bytes:
 ```text
 {report}
 ```
-Storing it in half precision changed {num_changed} of {num_captions} captions.
+Storing it so changed {num_changed} of {num_captions} captions.
 """
 
 
@@ -62,7 +63,7 @@ def make_starter(
 ) -> None:
     """Makes a registered captioner the one that comes with the repository: models/starter, 20 MB at most.
 
-    Its weights are stored in half precision, captioned and scored again as stored, and its card is written.
+    Its weights are stored as float16 and int8, captioned and scored again as stored, and its card is written.
     """
     from captiongen.adapters.mlflow_registry import ModelRegistry, find_version
     from captiongen.data.captions_table import read_captions
@@ -73,7 +74,7 @@ def make_starter(
     files = ModelRegistry(layout.root, version.name, must_exist=True).download(version)
     before = read_captions(files.evaluation / "captions.parquet")
     with atomic_folder(layout.starter) as part:
-        manifest = _write_halved(part, files.captioner)
+        manifest = _write_small(part, files.captioner)
         _need_small(part)
         evaluation = _caption_test_split(part, layout, params.evaluate)
         _write_release(part, version, manifest.weights_sha256)
@@ -103,7 +104,7 @@ def starter_bento(layout: Layout) -> str:
     )
 
 
-def _write_halved(folder: Path, captioner: Path) -> "CaptionerManifest":
+def _write_small(folder: Path, captioner: Path) -> "CaptionerManifest":
     from captiongen.model.checkpoint import load_captioner, write_captioner
 
     loaded = load_captioner(captioner)
@@ -114,8 +115,8 @@ def _write_halved(folder: Path, captioner: Path) -> "CaptionerManifest":
 def _need_small(folder: Path) -> None:
     if (found := _megabytes(folder)) * 1e6 > MAX_BYTES:
         raise UsageError(
-            f"Expected a captioner of {MAX_BYTES / 1e6:.0f} MB at most in half precision, found {found:.1f} MB: the "
-            "repository carries it for ever. Train one with a smaller encoder, or a lower width, num_layers or "
+            f"Expected a captioner of {MAX_BYTES / 1e6:.0f} MB at most once it is stored small, found {found:.1f} MB: "
+            "the repository carries it for ever. Train one with a smaller encoder, or a lower width, num_layers or "
             "feedforward_factor under train.decoder."
         )
 
@@ -154,6 +155,7 @@ def _card(folder: Path, manifest: "CaptionerManifest", evaluation: "Evaluation",
         num_layers=decoder.num_layers,
         width=decoder.width,
         num_words=manifest.vocabulary_size,
+        reranker=_describe_reranker(manifest),
         megabytes=_megabytes(folder),
         sha256=manifest.weights_sha256,
         dataset=manifest.dataset,
@@ -161,6 +163,15 @@ def _card(folder: Path, manifest: "CaptionerManifest", evaluation: "Evaluation",
         report=format_report(evaluation.report),
         num_changed=num_changed,
         num_captions=len(evaluation.captions),
+    )
+
+
+def _describe_reranker(manifest: "CaptionerManifest") -> str:
+    if manifest.reranker is None:
+        return "none"
+    return (
+        f"a matcher, and the captions of the training pictures, as words, of which {manifest.reranker.num_neighbours} "
+        "pictures are asked"
     )
 
 

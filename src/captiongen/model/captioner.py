@@ -4,6 +4,7 @@ from torch import nn
 
 from captiongen.model.decoder import CaptionDecoder
 from captiongen.model.encoder import ImageEncoder, build_encoder
+from captiongen.model.matcher import CaptionMatcher
 from captiongen.model.reranker import Reranker
 from captiongen.params import DecoderParams, EncoderParams
 
@@ -20,6 +21,11 @@ class Captioner(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.reranker: Reranker | None = None
+
+    @property
+    def matcher(self) -> CaptionMatcher | None:
+        """The reranker's: sees how near captions are to pictures and to each other."""
+        return None if self.reranker is None else self.reranker.matcher
 
 
 def build_captioner(

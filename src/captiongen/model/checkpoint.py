@@ -148,16 +148,11 @@ def _packed(state: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
             packed[name + _SCALE] = scale
             packed[name] = on_cpu.div(scale.clamp(min=torch.finfo().tiny)[:, None]).round().to(torch.int8)
         else:
-            packed[name] = halved(name, on_cpu)
+            packed[name] = _halved(name, on_cpu)
     return packed
 
 
-def halved(name: str, tensor: Tensor) -> Tensor:
-    """Returns a weight as float16.
-
-    Raises:
-        CheckpointError: it is too large for that.
-    """
+def _halved(name: str, tensor: Tensor) -> Tensor:
     half = tensor.half()
     if not torch.equal(half.isfinite(), tensor.isfinite()):
         raise CheckpointError(

@@ -1,59 +1,22 @@
 """A matcher: pictures and captions as points of one space, near each other where the caption tells of the picture.
 
 Two towers over what a captioner has: an image is the mean of its encoder's features, projected; a caption is the mean
-of its words' vectors, each weighing what it has been found to tell. Word order is left to others. As a folder it is
-matcher.safetensors + tokenizer.json + manifest.json, and belongs to one encoder.
+of its words' vectors, each weighing what it has been found to tell. Word order is left to others.
 
 Shapes: B images, C channels, G side of the feature grid, K captions, T tokens, D width of the common space.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from captiongen.errors import CheckpointError
-from captiongen.files import atomic_folder, sha256_of_file
-from captiongen.model.checkpoint import MANIFEST_FILE, TOKENIZER_FILE, check_hash, halved
 from captiongen.params import MatcherParams
 from captiongen.text.tokenizer import CaptionTokenizer
-
-_WEIGHTS_FILE = "matcher.safetensors"
-
-
-class MatcherManifest(BaseModel):
-    """What a matcher's manifest.json holds.
-
-    Attributes:
-        encoder_sha256: of the encoder that it looks through (`ImageEncoder.sha256`).
-        num_channels: C of that encoder.
-        dataset: name of the data set whose train split it learned from.
-        data_hash: of that data set.
-        dev_recall: share of dev captions whose image is among the ten nearest of all dev images, 0..1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: Literal[1] = 1
-    params: MatcherParams
-    encoder_sha256: str
-    num_channels: int
-    vocabulary_size: int
-    dataset: str
-    data_hash: str
-    dev_recall: float
-    weights_sha256: str
-    tokenizer_sha256: str
-    code_version: str
 
 
 class CaptionMatcher(nn.Module):
@@ -98,55 +61,3 @@ class CaptionMatcher(nn.Module):
     def embed(self, captions: Sequence[str]) -> npt.NDArray[np.float64]:
         """Captions in any spelling -> (K, D), unit length; zero for a caption without words."""
         return self.captions(self.tokens(captions)).double().numpy()
-
-
-def save_matcher(folder: Path, matcher: CaptionMatcher, facts: Mapping[str, object]) -> MatcherManifest:
-    """Writes a matcher folder atomically, its weights in half precision, and returns its manifest.
-
-    Args:
-        folder: replaced where it exists.
-        matcher: what is stored.
-        facts: the manifest's fields that the matcher does not know.
-    """
-    with atomic_folder(folder) as part:
-        state = {name: halved(name, tensor.contiguous()) for name, tensor in matcher.state_dict().items()}
-        save_file(state, part / _WEIGHTS_FILE)
-        matcher.tokenizer.save(part / TOKENIZER_FILE)
-        manifest = MatcherManifest.model_validate(
-            {
-                **facts,
-                "params": matcher.params,
-                "num_channels": matcher.projection.in_features,
-                "vocabulary_size": matcher.tokenizer.vocabulary_size,
-                "weights_sha256": sha256_of_file(part / _WEIGHTS_FILE),
-                "tokenizer_sha256": sha256_of_file(part / TOKENIZER_FILE),
-            }
-        )
-        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return manifest
-
-
-def load_matcher(folder: Path) -> tuple[CaptionMatcher, MatcherManifest]:
-    """Loads a matcher onto the CPU, in evaluation mode, after checking its hashes.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or of another format version.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        manifest = MatcherManifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"Expected a matcher in {folder}, found no manifest of one that this version reads: {error}. Make one with "
-            "`captiongen make-matcher`."
-        ) from error
-    check_hash(folder / _WEIGHTS_FILE, manifest.weights_sha256)
-    check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
-    tokenizer = CaptionTokenizer.load(folder / TOKENIZER_FILE)
-    matcher = CaptionMatcher(manifest.params, num_channels=manifest.num_channels, tokenizer=tokenizer)
-    try:
-        matcher.load_state_dict(load_file(folder / _WEIGHTS_FILE))
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{folder / _WEIGHTS_FILE} does not fit its manifest: {reason}") from error
-    return matcher.eval(), manifest

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from captiongen.errors import CheckpointError
-from captiongen.model.checkpoint import load_captioner, read_manifest
-from tests.tiny import tiny_model_folder
+from captiongen.model.checkpoint import load_captioner, read_manifest, write_captioner
+from tests.tiny import tiny_model_folder, tiny_reranker
 
 
 @pytest.fixture
@@ -34,6 +34,65 @@ def test_a_loaded_captioner_is_ready_to_caption(folder):
 def test_nothing_in_the_folder_is_a_pickle(folder):
     """The folder holds exactly safetensors, tokenizer and manifest."""
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("storage", ["float32", "small"])
+def test_a_reranker_travels_with_its_captioner(tmp_path, storage):
+    """In the same file, under the same hash: what was remembered comes back word for word."""
+    saved = tiny_reranker(load_captioner(tiny_model_folder(tmp_path / "none")).captioner.encoder.measure(64)[0], seed=3)
+    folder = tiny_model_folder(tmp_path / "captioner", seed=3, has_reranker=True, storage=storage)
+    found = load_captioner(folder).captioner.reranker
+    assert found.params == saved.params
+    assert found.captions() == saved.captions()
+    torch.testing.assert_close(found.pictures, saved.pictures, atol=0.01, rtol=0)
+    assert not found.training
+
+
+def test_a_small_captioner_is_a_quarter_to_a_half_as_large(tmp_path):
+    """And what is loaded of it is near what was saved: a hundredth of the largest weight of each row."""
+    large, small = (
+        tiny_model_folder(tmp_path / storage, seed=2, has_reranker=True, storage=storage)
+        for storage in ("float32", "small")
+    )
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, large)]
+    assert 0.25 < sizes[0] / sizes[1] < 0.5
+    expected = load_captioner(large).captioner.state_dict()
+    for name, tensor in load_captioner(small).captioner.state_dict().items():
+        assert tensor.dtype == expected[name].dtype
+        if tensor.is_floating_point():
+            tolerance = 0.01 * float(expected[name].abs().max()) + 1e-7
+            torch.testing.assert_close(tensor, expected[name], atol=tolerance, rtol=0, msg=name)
+        else:
+            assert torch.equal(tensor, expected[name])
+
+
+def test_a_row_of_zeros_stays_one(tmp_path):
+    """A scale of nothing makes no weight that is no number."""
+    loaded = load_captioner(tiny_model_folder(tmp_path / "captioner"))
+    with torch.no_grad():
+        loaded.captioner.decoder.bridge[1].weight.zero_()
+    (tmp_path / "small").mkdir()
+    write_captioner(
+        tmp_path / "small", loaded.captioner, loaded.tokenizer, loaded.manifest.model_dump(), storage="small"
+    )
+    assert not load_captioner(tmp_path / "small").captioner.decoder.bridge[1].weight.any()
+
+
+def test_a_weight_too_large_for_half_precision_is_refused(tmp_path):
+    """Rather than stored as infinity."""
+    loaded = load_captioner(tiny_model_folder(tmp_path / "captioner"))
+    with torch.no_grad():
+        loaded.captioner.decoder.bridge[1].bias[0] = 1e6
+    with pytest.raises(CheckpointError, match=r"more than float16 can store"):
+        write_captioner(tmp_path, loaded.captioner, loaded.tokenizer, loaded.manifest.model_dump(), storage="small")
+
+
+def test_a_manifest_that_promises_a_reranker_needs_one(folder):
+    """A folder whose weights are those of another is refused."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"reranker": {}}))
+    with pytest.raises(CheckpointError, match="does not fit the model its manifest names"):
+        load_captioner(folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])

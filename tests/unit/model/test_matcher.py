@@ -1,17 +1,13 @@
-"""Pictures and captions as points of one space, and a folder that keeps them."""
-
-from pathlib import Path
+"""Pictures and captions as points of one space."""
 
 import numpy as np
 import pytest
 import torch
 
-from captiongen.errors import CheckpointError
-from captiongen.model.matcher import CaptionMatcher, load_matcher, save_matcher
+from captiongen.model.matcher import CaptionMatcher
 from captiongen.params import MatcherParams
 from tests.tiny import tiny_tokenizer
 
-FACTS = {"encoder_sha256": "0" * 64, "dataset": "tiny", "data_hash": "1" * 64, "dev_recall": 0.5, "code_version": "0"}
 CAPTIONS = ["A red ball.", "there is a green box in the dark", "ball", "a zebra", "?!", ""]
 
 
@@ -39,25 +35,3 @@ def test_an_image_is_the_mean_of_its_features(matcher: CaptionMatcher):
     features = torch.randn(3, 4, 2, 2)
     torch.testing.assert_close(matcher.images(features), matcher.images(features.mean(dim=(2, 3))))
     torch.testing.assert_close(matcher.images(features).norm(dim=1), torch.ones(3))
-
-
-def test_a_saved_matcher_comes_back(matcher: CaptionMatcher, tmp_path: Path):
-    """Half precision moves captions by less than a thousandth, and the manifest keeps the facts."""
-    save_matcher(tmp_path / "matcher", matcher, FACTS)
-    loaded, manifest = load_matcher(tmp_path / "matcher")
-    np.testing.assert_allclose(loaded.embed(CAPTIONS), matcher.embed(CAPTIONS), atol=1e-3)
-    assert manifest.params == matcher.params
-    assert {name: getattr(manifest, name) for name in FACTS} == FACTS
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "matcher.safetensors", "tokenizer.json"])
-def test_a_damaged_or_missing_file_is_refused(matcher: CaptionMatcher, tmp_path: Path, name: str):
-    """A folder that is not whole is an error, not another score."""
-    save_matcher(tmp_path / "matcher", matcher, FACTS)
-    path = tmp_path / "matcher" / name
-    path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(CheckpointError):
-        load_matcher(tmp_path / "matcher")
-    path.unlink()
-    with pytest.raises(CheckpointError):
-        load_matcher(tmp_path / "matcher")

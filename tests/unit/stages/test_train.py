@@ -22,7 +22,16 @@ from captiongen.model.captioner import build_captioner
 from captiongen.model.checkpoint import load_captioner
 from captiongen.model.encoder import build_encoder
 from captiongen.model.pretrained import load_pretrained
-from captiongen.params import DecodeParams, DecoderParams, DistilledPhase, EncoderParams, TokenizerParams, TrainParams
+from captiongen.params import (
+    DecodeParams,
+    DecoderParams,
+    DistilledPhase,
+    EncoderParams,
+    MatcherParams,
+    RerankerParams,
+    TokenizerParams,
+    TrainParams,
+)
 from captiongen.ports import NullTracker
 from captiongen.text.tokenizer import CaptionTokenizer
 from tests.tiny import (
@@ -109,6 +118,56 @@ def score_dev(images):
     references = {image.image_id: image.references for image in images}
     report = score_captions(captions, references, decoding="", split_hash="", num_resamples=1, seed=0)
     return report.per_image
+
+
+@pytest.fixture(scope="module")
+def reranked(params) -> Callable[..., TrainParams]:
+    """Settings of a captioner whose captions a reranker chooses."""
+
+    def make(*kinds: str, temperature: float = 0.125, **changes) -> TrainParams:
+        plain = params(*kinds, **changes)
+        matcher = MatcherParams(width=8, num_epochs=2)
+        return plain.model_copy(
+            update={
+                "decode": plain.decode.model_copy(update={"choice": "reranked"}),
+                "reranker": RerankerParams(matcher=matcher, temperature=temperature),
+            }
+        )
+
+    return make
+
+
+def test_a_training_ends_with_a_reranker(tmp_path, data_folder, reranked):
+    """It remembers the captions of train, and the calibration is of the captions that it chooses."""
+    trained = train_in(reranked("finetuned"), data_folder, tmp_path).manifest
+    engine, data = CaptionEngine.load(tmp_path / "captioner"), open_processed(data_folder)
+    reranker = load_captioner(tmp_path / "captioner").captioner.reranker
+    captions = [caption for of_one in data.references("train").values() for caption in of_one]
+    assert sum(len(of_one) for of_one in reranker.captions()) == len(captions)
+    assert trained.decode.choice == "reranked"
+    images = list(caption_split(engine, data, "dev", batch_size=32))
+    learnt = fit_calibration(images, score_dev(images)).word
+    assert (learnt.slope, learnt.intercept) == pytest.approx(
+        (trained.calibration.word.slope, trained.calibration.word.intercept), abs=1e-3
+    )
+
+
+def test_another_reranker_repeats_no_phase(tmp_path, data_folder, params, reranked):
+    """Asked for after the training, or with other settings, it is made of the captioner that is there."""
+    train_in(params("frozen"), data_folder, tmp_path)
+    phases = sorted(path.name for path in (tmp_path / "state" / "training").iterdir())
+    for temperature in (0.125, 1.0):
+        again = train_in(reranked("frozen", temperature=temperature), data_folder, tmp_path)
+        assert again.manifest.reranker.temperature == temperature
+        assert sorted(path.name for path in (tmp_path / "state" / "training").iterdir()) == phases
+
+
+def test_a_captioner_with_a_reranker_can_be_started_from(tmp_path, data_folder, params, reranked):
+    """The next one begins with its weights, and has the reranker that its own settings ask for."""
+    first = train_in(reranked("frozen"), data_folder, tmp_path / "first").manifest
+    origin = {"path": str(tmp_path / "first" / "captioner"), "weights_sha256": first.weights_sha256}
+    second = train_in(params("self_critical", num_epochs=1, start_from=origin), data_folder, tmp_path / "second")
+    assert second.manifest.reranker is None
 
 
 def test_training_again_gives_the_same_bytes(tmp_path, data_folder, params):
