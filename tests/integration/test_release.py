@@ -273,7 +273,7 @@ def changed(path: Path, more: str) -> Iterator[None]:
 
 
 def test_the_champion_becomes_the_starter_and_is_known_again(made: Project, monkeypatch: pytest.MonkeyPatch):
-    """Stored small it has less than half the size; release, card and lineage are of these bytes and name their origin."""
+    """Stored small it is less than half as large; release, card and lineage are of these very bytes."""
     monkeypatch.chdir(made.layout.root)
     champion = made.champion()
     run = CliRunner().invoke(app, ["make-starter"], catch_exceptions=False)
