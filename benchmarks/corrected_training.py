@@ -2,12 +2,13 @@
 
     python benchmarks/corrected_training.py --project . --work .captiongen/corrected --shares 0.1 0.3
 
-For each share and seed: a captioner of clean captions, one of captions of which a share was made wrong on purpose, and
-one of what is left when the stage `audit` looks at the captions with the second one, and all that it proposes with a
-fixed probability or more is accepted. Settings, seed and number of steps are the same. Each is scored by CIDEr-D on the
-images of dev and test together, which nothing was chosen by: every training runs to its last epoch. Beside it is the
-log-probability of what people wrote of these images, per word that all three know, which tells small differences more
-surely. Differences are paired by image.
+For each share and seed: a captioner of clean captions; one of captions of which a share was made wrong on purpose; and
+two of what the stage `audit` proposes, with a fixed probability or more, when it looks at the captions with the second
+one. Either all of it is accepted, which drops captions; or a person looks at each, keeps the right ones and rewrites
+the wrong ones, for which the caption stands in that was there before it was made wrong. Settings, seed and number of
+epochs are the same. Each is scored by CIDEr-D on the images of dev and test together, which nothing was chosen by: every
+training runs to its last epoch. Beside it is the log-probability of what people wrote of these images, per word that
+all know, which tells small differences more surely. Differences are paired by image.
 
 A rerun goes on where the last one ended.
 """
@@ -23,7 +24,7 @@ import torch
 from corruption import corrupt, write_with_captions
 
 from captiongen.data.corrected import UsableImage, correct
-from captiongen.data.corrections import Decision, read_proposals
+from captiongen.data.corrections import Decision, Kind, Proposal, read_proposals
 from captiongen.data.shards import ProcessedData, open_processed
 from captiongen.files import write_atomically
 from captiongen.inference import CaptionEngine, caption_split
@@ -157,12 +158,27 @@ class Experiment:
             proposals=folder / f"{out}.jsonl",
         )
 
-    def corrected(self, name: str, captions: Captions) -> dict[str, tuple[str, ...]]:
-        """The captions after all proposals of their audit were accepted, as `preprocess` makes them."""
-        now = datetime.now(UTC)
-        decisions = [
-            Decision(one, now) for one in read_proposals(self._work / name / "audit.jsonl") if one.score >= ACCEPTED
+    def dropped(self, name: str, captions: Captions) -> dict[str, tuple[str, ...]]:
+        """The captions after all proposals of their audit were accepted."""
+        return self._corrected(captions, self._proposed(name))
+
+    def rewritten(self, name: str, captions: Captions, right: Captions) -> dict[str, tuple[str, ...]]:
+        """The captions after a person, who knows the right ones, rewrote those that were proposed and are wrong."""
+        proposals = [
+            Proposal(Kind.RELABEL_CAPTION, one.image_ids, one.source, one.reason, one.score, one.caption, instead)
+            for one in self._proposed(name)
+            for image_id in one.image_ids
+            for found, instead in zip(captions[image_id], right[image_id], strict=True)
+            if found == one.caption != instead
         ]
+        return self._corrected(captions, proposals)
+
+    def _proposed(self, name: str) -> list[Proposal]:
+        return [one for one in read_proposals(self._work / name / "audit.jsonl") if one.score >= ACCEPTED]
+
+    def _corrected(self, captions: Captions, accepted: Sequence[Proposal]) -> dict[str, tuple[str, ...]]:
+        """The captions as `preprocess` makes them."""
+        decisions = [Decision(one, datetime.now(UTC)) for one in accepted]
         images = [UsableImage(image_id, "", "", "", tuple(texts), "train") for image_id, texts in captions.items()]
         left = correct(images, decisions, pictures=Path(), near_duplicate_distance=0)
         return {image.image_id: image.captions for image in left.images}
@@ -192,12 +208,13 @@ def main() -> None:
         experiment.train(clean, experiment.captions, seed=seed)
         for share in options.shares:
             wrong = corrupt(experiment.captions, share=share, seed=seed).captions
-            corrupted, corrected = f"corrupted-{share}-{seed}", f"corrected-{share}-{seed}"
+            corrupted, dropped, rewritten = (f"{arm}-{share}-{seed}" for arm in ("corrupted", "corrected", "rewritten"))
             captioner = experiment.train(corrupted, wrong, seed=seed)
             if not (options.work / corrupted / "audit.jsonl").is_file():
                 experiment.audit(corrupted, captioner)
-            experiment.train(corrected, experiment.corrected(corrupted, wrong), seed=seed)
-            names = (clean, corrupted, corrected)
+            experiment.train(dropped, experiment.dropped(corrupted, wrong), seed=seed)
+            experiment.train(rewritten, experiment.rewritten(corrupted, wrong, experiment.captions), seed=seed)
+            names = (clean, corrupted, dropped, rewritten)
             tell(f"share {share} seed {seed}: CIDEr-D", [list(experiment.score(name).values()) for name in names])
             tell(
                 f"share {share} seed {seed}: nats per word",
@@ -217,12 +234,12 @@ def common_means(likelihoods: Sequence[dict[str, FloatArray]]) -> list[list[floa
 
 
 def tell(title: str, values: Sequence[Sequence[float]]) -> None:
-    """Prints what was lost and regained, by the values of each image: of clean, wrong and corrected captions."""
+    """Prints what was lost and regained, by the values of each image: of clean, wrong, dropped, rewritten captions."""
     means = [sum(of) / len(of) for of in values]
-    print(f"{title}: clean {means[0]:.2f}, wrong {means[1]:.2f}, corrected {means[2]:.2f}")
-    for word, better in (("lost", values[0]), ("regained", values[2])):
+    print(f"{title}: clean {means[0]:.2f}, wrong {means[1]:.2f}, dropped {means[2]:.2f}, rewritten {means[3]:.2f}")
+    for word, better in (("lost", values[0]), ("by dropping", values[2]), ("by rewriting", values[3])):
         found = paired_bootstrap(better, values[1], num_resamples=2000, seed=0)
-        print(f"  {word:<8} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        print(f"  {word:<12} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
 
 
 if __name__ == "__main__":
