@@ -6,9 +6,9 @@ For each share and seed: a captioner of clean captions; one of captions of which
 two of what the stage `audit` proposes, with a fixed probability or more, when it looks at the captions with the second
 one. Either all of it is accepted, which drops captions; or a person looks at each, keeps the right ones and rewrites
 the wrong ones, for which the caption stands in that was there before it was made wrong. Settings, seed and number of
-epochs are the same. Each is scored by CIDEr-D on the images of dev and test together, which nothing was chosen by: every
-training runs to its last epoch. Beside it is the log-probability of what people wrote of these images, per word that
-all know, which tells small differences more surely. Differences are paired by image.
+epochs are the same. Each is scored by CIDEr-D on the images of dev and test together, which nothing was chosen by:
+every training runs to its last epoch. Beside it is the log-probability of what people wrote of these images, per word
+that all know, which tells small differences more surely. Differences are paired by image.
 
 A rerun goes on where the last one ended.
 """
