@@ -67,9 +67,11 @@ def judge(
     source = open_captions(captions, images)
     references, names = _references(source)
     _check(rows, names)
-    loaded = load_captioner(model_folder(model, project=Layout().root, model_name=""))
-    matcher = loaded.captioner.matcher
-    seen = {} if is_blind else Eyes(loaded).look(source, _by_image(rows, names))
+    # The references can do without anybody's matcher; then a project without the starter can judge.
+    is_alone = is_blind and model == STARTER and not Layout().starter.is_dir()
+    loaded = None if is_alone else load_captioner(model_folder(model, project=Layout().root, model_name=""))
+    matcher = None if loaded is None else loaded.captioner.matcher
+    seen = {} if loaded is None or is_blind else Eyes(loaded).look(source, _by_image(rows, names))
     judged = Judge(
         references,
         FactReader(),
