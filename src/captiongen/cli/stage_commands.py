@@ -16,6 +16,7 @@ from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, r
 from captiongen.cli.parent_process import end_with_dvc
 from captiongen.errors import UsageError, ValidationFailed
 from captiongen.params import load_params
+from captiongen.text.printable import printable
 from captiongen.types import Split, ValidationReport
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def audit() -> None:
         if found.note:
             _say(f"{split}: {found.note}")
     for line in result.pictures:
-        _say(line)
+        _say(printable(line))
     _say(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")
 
 
@@ -274,12 +275,15 @@ def _tell_worst(result: "AnalysisResult") -> None:
     findings = result.findings
     for place, one in enumerate(findings.captions[:3], start=1):
         image = one.judged.image
-        _say(f"worst {place}: {image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}")
+        said = f"{image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}"
+        _say(f"worst {place}: {printable(said)}")
     priced = [(cost.type.value, cost.gain.mean) for cost in findings.costs if cost.type and cost.gain]
     if priced:
         _say("CIDEr gained if mended: " + ", ".join(f"{name} {gain:+.1f}" for name, gain in priced[:5]))
     if findings.slices.worse:
         _say("worse than the rest: " + "; ".join(one.name for one in findings.slices.worse[:5]))
+    if findings.comparison:
+        _say(f"against the other model: {findings.comparison}")
     _say(f"all {len(findings.captions):,} captions by badness: {result.page}")
 
 

@@ -161,6 +161,7 @@ def read_manifest(folder: Path) -> CaptionerManifest:
             f"{MANIFEST_FILE} in {folder}. Train one with `dvc repro`, or restore it with `dvc pull`."
         ) from None
     except ValidationError as error:
+        need_weights(folder, WEIGHTS_FILE, what="a captioner", remedy="Name a captioner folder.")
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(
@@ -193,6 +194,24 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder / WEIGHTS_FILE} does not fit the model its manifest names: {reason}") from error
     return LoadedCaptioner(captioner.eval(), CaptionTokenizer.load(folder / TOKENIZER_FILE), manifest)
+
+
+def need_weights(folder: Path, name: str, *, what: str, remedy: str) -> None:
+    """Refuses a folder of another kind of model, whose manifest says nothing to who reads it as one of this kind.
+
+    Args:
+        folder: where a model of some kind is.
+        name: of the weights that a model of this kind has.
+        what: the kind, with its article.
+        remedy: what to do.
+
+    Raises:
+        CheckpointError: there are no such weights.
+    """
+    if (folder / name).is_file():
+        return
+    found = ", ".join(sorted(path.name for path in folder.glob("*.safetensors"))) or "no weights"
+    raise CheckpointError(f"Expected {what} with {name} in {folder}, found {found}. {remedy}")
 
 
 def check_hash(path: Path, expected: str) -> None:

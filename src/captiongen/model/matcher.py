@@ -23,11 +23,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captiongen.errors import CheckpointError
 from captiongen.files import atomic_folder, sha256_of_file
-from captiongen.model.checkpoint import MANIFEST_FILE, TOKENIZER_FILE, check_hash, stored
+from captiongen.model.checkpoint import MANIFEST_FILE, TOKENIZER_FILE, check_hash, need_weights, stored
 from captiongen.params import MatcherParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
 _WEIGHTS_FILE = "matcher.safetensors"
+_REMEDY = "Make one with `captiongen make-matcher`, or restore models/matcher with `git checkout models/matcher`."
 
 
 class MatcherManifest(BaseModel):
@@ -135,10 +136,14 @@ def load_matcher(folder: Path) -> tuple[CaptionMatcher, MatcherManifest]:
     path = folder / MANIFEST_FILE
     try:
         manifest = MatcherManifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise CheckpointError(f"Expected a matcher in {folder}, found no {MANIFEST_FILE} there. {_REMEDY}") from error
+    except ValidationError as error:
+        need_weights(folder, _WEIGHTS_FILE, what="a matcher", remedy=_REMEDY)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(
-            f"Expected a matcher in {folder}, found no manifest of one that this version reads: {error}. Make one with "
-            "`captiongen make-matcher`."
+            f"{path} is no matcher's manifest of format version 1: {where}: {first['msg']}. {_REMEDY}"
         ) from error
     check_hash(folder / _WEIGHTS_FILE, manifest.weights_sha256)
     check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
