@@ -2,7 +2,9 @@
 
 import csv
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +27,16 @@ def encode(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format=format, **options)
     return buffer.getvalue()
+
+
+def empty_png(width_px: int, height_px: int) -> bytes:
+    """A PNG that announces a size and holds no pixels at all."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -64,6 +64,7 @@ def test_every_candidate_is_scored_by_its_picture(project: Path):
     assert len(rows) == 4
     assert all(0.0 <= float(row[column]) <= 1.0 for row in rows for column in ("score", "likeness", "image_score"))
     assert len({row["image_score"] for row in rows}) == 4
+    assert [float(row["score"]) == 0 for row in rows] == [False, False, True, False]  # the empty one, its row kept
     assert "models/matcher compares them" in told
     assert "the pictures (captioner and the matcher)" in told
     assert _judge("--model", "captioner")[0] == rows
@@ -117,3 +118,17 @@ def test_without_a_model_the_starter_is_meant(project: Path):
     """Where it is not there, the message says how it comes back."""
     with pytest.raises(UsageError, match="git checkout"):
         _judge()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "captioner", "--matcher", "captioner"), "a matcher with .* in captioner, found model.safetensors"),
+        (("--model", "models/matcher"), "a captioner with .* in .*models/matcher, found matcher.safetensors"),
+    ],
+)
+def test_a_model_of_the_other_kind_is_told_in_words(project: Path, options: tuple[str, ...], message: str):
+    """A captioner in place of the matcher, or the other way round: what was expected, and what lies there."""
+    with pytest.raises(CheckpointError, match=message) as caught:
+        _judge(*options)
+    assert "validation error" not in str(caught.value)

@@ -79,7 +79,7 @@ def list_(
     for row in rows:
         typer.echo(f"{row[0]:<10}{row[1]:<18}" + "".join(f"{number[row]:>11,}" for number in counts.values()))
     for one in undecided[:num]:
-        typer.echo(f"\n{one}\n  {one.score:.2f} {one.source}: {printable(one.reason)}")
+        typer.echo(f"\n{one}\n  {one.source} is {one.score:.0%} sure: {printable(one.reason)}")
     if len(undecided) > num:
         typer.echo(f"\n... and {len(undecided) - num:,} more: --num {len(undecided)} shows all")
 

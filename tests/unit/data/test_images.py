@@ -1,8 +1,5 @@
 """The one decoder and the one preprocessing."""
 
-import struct
-import zlib
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ from PIL import ExifTags, Image
 from captiongen.data.images import FORMATS, decode_image, prepare, read_header
 from captiongen.errors import ImageDecodeError
 from captiongen.types import Preprocessing
-from tests.datasets import encode, gradient
+from tests.datasets import empty_png, encode, gradient
 
 # What has to be done to an upright picture to store it under each EXIF orientation.
 _STORED_AS = {
@@ -29,16 +26,6 @@ _STORED_AS = {
 
 def _mean_difference(a: Image.Image, b: Image.Image) -> float:
     return float(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).mean())
-
-
-def _png_header(width_px: int, height_px: int) -> bytes:
-    """A PNG that announces a size and holds no pixels at all."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -171,7 +158,7 @@ def test_floating_point_pixels_are_refused():
 def test_pixel_bombs_are_refused_by_their_header(side_px: int):
     """The announced size is enough: the file holds no pixels, so reading on would say `damaged`."""
     with pytest.raises(ImageDecodeError, match="megapixels") as raised:
-        decode_image(_png_header(side_px, side_px))
+        decode_image(empty_png(side_px, side_px))
     assert raised.value.problem == "too_large"
 
 
