@@ -24,7 +24,9 @@ CAPTIONS_FILES = {
         {
             "images": [{"id": number, "file_name": name} for number, name in enumerate(CAPTIONS)],
             "annotations": [
-                {"image_id": number, "caption": text} for number, texts in enumerate(CAPTIONS.values()) for text in texts
+                {"image_id": number, "caption": text}
+                for number, texts in enumerate(CAPTIONS.values())
+                for text in texts
             ],
         }
     ),
