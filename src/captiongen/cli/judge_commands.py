@@ -27,8 +27,8 @@ _SCORE_COLUMNS = (*COLUMNS, "score", "content", "gist", "cider", "likeness", "im
 @app.command(
     rich_help_panel="Models and captions",
     epilog="Example: `captiongen judge --images photos --captions captions.csv --candidates candidates.tsv "
-    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption` (a .csv has commas). By default "
-    "the starter and models/matcher of the repository look at the pictures; the last line says what was used.",
+    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption` (a .csv has commas). By "
+    "default the starter and models/matcher of the repository look at the pictures; the last line says what was used.",
 )
 def judge(
     captions: Annotated[

@@ -101,8 +101,8 @@ def test_a_reason_says_what_each_number_is_the_chance_of(audit: CaptionAudit):
     """Of words out of order: a word's chance under other pictures, and the median of all captions beside it."""
     (reason, *_) = [one.reason for one in audit.suspects if one.kind is LabelError.DISORDERED]
     own, usual = re.fullmatch(
-        r"Under other pictures, each of its words has a chance of ([\d.]+)% to follow those before it \(geometric mean\); "
-        r"the median of all captions is ([\d.]+)%\..*",
+        r"Under other pictures, each of its words has a chance of ([\d.]+)% to follow those before it "
+        r"\(geometric mean\); the median of all captions is ([\d.]+)%\..*",
         reason,
     ).groups()
     assert (float(own) < float(usual)) == ("not unusual" not in reason)
