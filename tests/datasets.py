@@ -2,7 +2,9 @@
 
 import csv
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +49,16 @@ def encode_turned(upright: Image.Image, orientation: int, format: str = "PNG", *
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     return encode(upright if method is None else upright.transpose(method), format, exif=exif, **options)
+
+
+def empty_png(width_px: int, height_px: int) -> bytes:
+    """A PNG that announces a size and holds no pixels at all."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -144,6 +144,7 @@ def test_any_model_can_be_analysed_on_any_split_and_compared(released: Project):
     )
     (page,) = (released.folder / ".captiongen" / "analysis").glob("*-dev/analysis/index.html")
     assert "captions by badness" in said
+    assert "against the other model: CIDEr-D " in said
     found = json.loads((page.parent / "findings.json").read_text())
     assert found["comparison"]["difference"]["mean"] == 0
     assert found["comparison"]["fixed"] == found["comparison"]["broken"] == []

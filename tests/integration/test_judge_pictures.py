@@ -61,6 +61,7 @@ def test_every_candidate_is_scored_by_its_picture(project: Path):
     assert all(0.0 <= float(row[column]) <= 1.0 for row in rows for column in ("score", "likeness", "image_score"))
     assert len({row["image_score"] for row in rows}) == 4
     assert "by the pictures (captioner and its matcher) and the references (its matcher compares them)" in told
+    assert [float(row["score"]) == 0 for row in rows] == [False, False, True, False]  # the empty one, its row kept
     assert _judge("--model", "captioner")[0] == rows
 
 

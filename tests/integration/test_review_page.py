@@ -153,5 +153,10 @@ def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "play
     wait_for(page, "Nothing is left to decide")
     # A page of another site whose name points to this machine is answered nothing.
     assert requests.get(served.url, headers={"Host": "evil.example"}, timeout=10).status_code == 421
+    # Nor is another page's script, though it knows this machine's name, nor a call of a size that no call has.
+    call = f"{served.url}gradio_api/queue/join"
+    assert requests.post(call, json={}, headers={"Origin": "http://localhost:1"}, timeout=10).status_code == 403
+    assert requests.post(call, data=bytes(2**21), timeout=10).status_code == 413
+    assert "frame-ancestors 'none'" in requests.get(served.url, timeout=10).headers["Content-Security-Policy"]
     served.process.kill()
     assert {one.id for one in read_decisions(served.corrections.accepted)} == {DROP.id, RELABEL.id, SLICE.id}

@@ -12,6 +12,7 @@ from captiongen.adapters.expectation_suite import Check, content_checks, schema_
 from captiongen.data.contract_tables import contract_tables
 from captiongen.errors import ParamsError
 from captiongen.params import ValidateParams
+from captiongen.text.printable import printable
 from captiongen.types import Finding, ValidationReport
 
 _MAX_ROWS = 100
@@ -116,8 +117,7 @@ def _findings(checks: Sequence[Check], results: Mapping[str, Any]) -> Iterator[F
 
 def _row_of(entry: dict[str, Any]) -> str:
     """The row's name; a name with control characters must not garble a terminal."""
-    name = str(entry.get("row", entry.get("image_id")))
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+    return printable(str(entry.get("row", entry.get("image_id"))))
 
 
 def _found(table: str, result: Any, entries: Sequence[dict[str, Any]]) -> str:

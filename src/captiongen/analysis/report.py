@@ -15,6 +15,7 @@ import numpy.typing as npt
 from captiongen.analysis import pages
 from captiongen.analysis.findings import AnalysedCaption, Findings
 from captiongen.analysis.search_errors import Fault
+from captiongen.analysis.slicing.slices import MIN_IMAGES
 from captiongen.metrics.report import METRIC_LABELS
 from captiongen.text.normalise import normalise_caption
 from captiongen.types import Hypothesis, JsonObject, MetricsReport
@@ -51,6 +52,7 @@ def render_page(
         slices=[
             (group, list(some)) for group, some in groupby(findings.slices.singles, lambda one: one.properties[0].group)
         ],
+        min_images=MIN_IMAGES,
         faults={fault.value: findings.search.share(fault) for fault in Fault},
         report=report,
         labels=METRIC_LABELS,

@@ -22,6 +22,7 @@ from captiongen.cli import (
 from captiongen.cli.environment import apply_defaults
 from captiongen.cli.storage import storage_error
 from captiongen.errors import CaptionGenError
+from captiongen.text.printable import printable
 
 app = typer.Typer(
     name="captiongen",
@@ -68,5 +69,6 @@ def run(command: Callable[[], object]) -> None:
 
 
 def _leave(error: CaptionGenError) -> NoReturn:
-    sys.stderr.write(f"error: {error}\n")
+    for line in f"error: {error}".split("\n"):  # it may quote what others wrote
+        sys.stderr.write(f"{printable(line)}\n")
     sys.exit(error.exit_code)

@@ -1,18 +1,21 @@
 """Proposed corrections of the training data, and what people decide on them."""
 
+import sys
 import webbrowser
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captiongen.cli.feedback_commands import open_feedback, tell_left_behind
 from captiongen.cli.layout import Layout
 from captiongen.data.corrections import Kind, Origin, Proposal
 from captiongen.data.decisions import Verdict
 from captiongen.errors import UsageError
+from captiongen.text.printable import printable
 
 if TYPE_CHECKING:
     from captiongen.cli.corrections_desk import CorrectionsDesk
@@ -30,8 +33,6 @@ app.add_typer(
 KindOption = Annotated[Kind | None, typer.Option("--kind", help="Only proposals of this kind.")]
 SourceOption = Annotated[Origin | None, typer.Option("--source", help="Only what this source proposes.")]
 MinScore = Annotated[float, typer.Option(help="Only proposals whose source is at least so sure.", min=0.0, max=1.0)]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.", show_default=False)]
-Everything = Annotated[bool, typer.Option("--all", help="All that is undecided and passes the filters.")]
 By = Annotated[str, typer.Option(help="Who decides: a name to be kept with the decision.")]
 
 
@@ -78,41 +79,40 @@ def list_(
     for row in rows:
         typer.echo(f"{row[0]:<10}{row[1]:<18}" + "".join(f"{number[row]:>11,}" for number in counts.values()))
     for one in undecided[:num]:
-        typer.echo(f"\n{one}\n  {one.score:.2f} {one.source}: {one.reason}")
+        typer.echo(f"\n{one}\n  {one.source} is {one.score:.0%} sure: {printable(one.reason)}")
     if len(undecided) > num:
         typer.echo(f"\n... and {len(undecided) - num:,} more: --num {len(undecided)} shows all")
 
 
-@_group.command(
+def _deciding(verdict: Verdict) -> Callable[..., None]:
+    """Returns the command that accepts, or the one that rejects: they differ in nothing else."""
+
+    def command(
+        ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.", show_default=False)] = None,
+        is_all: Annotated[bool, typer.Option("--all", help="All that is undecided and passes the filters.")] = False,
+        is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do not ask first.")] = False,
+        kind: KindOption = None,
+        source: SourceOption = None,
+        min_score: MinScore = 0.0,
+        by: By = "",
+    ) -> None:
+        _decide(verdict, ids, is_all, Filters(kind, source, min_score), is_sure=is_sure, by=by)
+
+    return command
+
+
+_group.command(
+    "accept",
+    help="Accepts proposals: the next `dvc repro` makes them true.",
     epilog="Examples: `captiongen corrections accept 4f1a` · "
-    "`captiongen corrections accept --all --source audit --min-score 0.95 --by Ada`"
-)
-def accept(
-    ids: Ids = None,
-    is_all: Everything = False,
-    kind: KindOption = None,
-    source: SourceOption = None,
-    min_score: MinScore = 0.0,
-    by: By = "",
-) -> None:
-    """Accepts proposals: the next `dvc repro` makes them true."""
-    _decide(Verdict.ACCEPTED, ids, is_all, Filters(kind, source, min_score), by)
-
-
-@_group.command(
+    "`captiongen corrections accept --all --source audit --min-score 0.95 --by Ada`",
+)(_deciding(Verdict.ACCEPTED))
+_group.command(
+    "reject",
+    help="Rejects proposals: they are not shown again, and nothing becomes stale.",
     epilog="Examples: `captiongen corrections reject 4f1a` · "
-    "`captiongen corrections reject --all --kind relabel_caption`"
-)
-def reject(
-    ids: Ids = None,
-    is_all: Everything = False,
-    kind: KindOption = None,
-    source: SourceOption = None,
-    min_score: MinScore = 0.0,
-    by: By = "",
-) -> None:
-    """Rejects proposals: they are not shown again, and nothing becomes stale."""
-    _decide(Verdict.REJECTED, ids, is_all, Filters(kind, source, min_score), by)
+    "`captiongen corrections reject --all --kind relabel_caption --yes`",
+)(_deciding(Verdict.REJECTED))
 
 
 @_group.command(epilog="Example: `captiongen corrections undo 4f1a`")
@@ -120,7 +120,7 @@ def undo(ids: Annotated[list[str], typer.Argument(help="Ids of decisions, or the
     """Takes decisions back: the proposals are open again, and what accepted ones changed changes back."""
     desk = open_desk()
     decided = {name for verdict in Verdict for name in desk.decisions.decided(verdict)}
-    for decision in desk.undo(_full_ids(ids, decided)):
+    for decision in desk.undo(_full_ids(ids, decided, absent="which is not decided, or was taken back")):
         typer.echo(f"undone: {decision.proposal}")
 
 
@@ -139,13 +139,10 @@ def import_(
 
     What has been deleted from the feedback is no longer proposed.
     """
-    from captiongen.data.feedback import FeedbackFolder
-
-    folder = folder or Layout().feedback
-    if not folder.is_dir():
-        raise UsageError(f"Expected the feedback of a service in {folder}, found no such folder. Name it.")
-    undecided = open_desk().import_feedback(FeedbackFolder(folder))
-    typer.echo(f"{len(undecided):,} undecided proposals from {folder}. Next: captiongen corrections review")
+    feedback = open_feedback(folder)
+    undecided = open_desk().import_feedback(feedback)
+    typer.echo(f"{len(undecided):,} undecided proposals from {feedback.root}. Next: captiongen corrections review")
+    tell_left_behind(feedback)
 
 
 @_group.command(
@@ -190,7 +187,9 @@ def open_desk(layout: Layout | None = None) -> "CorrectionsDesk":
     return CorrectionsDesk(layout.corrections, decisions, store=DvcData(layout.root))
 
 
-def _decide(verdict: Verdict, ids: Sequence[str] | None, is_all: bool, filters: Filters, by: str) -> None:
+def _decide(
+    verdict: Verdict, ids: Sequence[str] | None, is_all: bool, filters: Filters, *, is_sure: bool, by: str
+) -> None:
     desk = open_desk()
     if bool(ids) == is_all:
         raise UsageError("Expected ids, or --all with or without filters. `captiongen corrections list` shows the ids.")
@@ -202,6 +201,7 @@ def _decide(verdict: Verdict, ids: Sequence[str] | None, is_all: bool, filters: 
         chosen = [known[one] for one in _full_ids(ids, known)]
     else:
         chosen = filters.keep(desk.decisions.undecided())
+        _confirm(chosen, verdict, is_sure=is_sure)
     changed = desk.decide(chosen, verdict, by=by)
     for one in changed:
         typer.echo(f"{verdict}: {one}")
@@ -211,11 +211,23 @@ def _decide(verdict: Verdict, ids: Sequence[str] | None, is_all: bool, filters: 
         typer.echo('Next: dvc repro && git add corrections dvc.lock && git commit -m "Correct the training data"')
 
 
+def _confirm(proposals: Sequence[Proposal], verdict: Verdict, *, is_sure: bool) -> None:
+    """Counts what would be decided, and asks whoever sits there. What is decided then is what was counted."""
+    for (source, kind), number in sorted(_counted(proposals).items()):
+        typer.echo(f"{number:>7,} x {kind} by {source}")
+    if is_sure or not proposals:
+        return
+    what = f"{len(proposals):,} proposals are to be {verdict}"
+    if not sys.stdin.isatty():
+        raise UsageError(f"Expected a terminal to ask at whether {what}, found none. Say --yes.")
+    typer.confirm(f"Sure that {what}?", abort=True)
+
+
 def _counted(proposals: Iterable[Proposal]) -> Counter[tuple[str, str]]:
     return Counter((one.source, str(one.kind)) for one in proposals)
 
 
-def _full_ids(ids: Iterable[str], known: Iterable[str]) -> list[str]:
+def _full_ids(ids: Iterable[str], known: Iterable[str], *, absent: str = "which none has") -> list[str]:
     found = []
     for given in ids:
         if not given:  # an unset variable of a script would mean them all
@@ -224,7 +236,7 @@ def _full_ids(ids: Iterable[str], known: Iterable[str]) -> list[str]:
             case [one]:
                 found.append(one)
             case []:
-                raise UsageError(f"Expected the id of a proposal or decision, found {given!r}, which none has.")
+                raise UsageError(f"Expected the id of a proposal or decision, found {given!r}, {absent}.")
             case several:
                 raise UsageError(f"Expected one id, found {given!r}, with which {len(several)} begin. Give more of it.")
     return list(dict.fromkeys(found))

@@ -8,6 +8,7 @@ import typer
 
 from captiongen.cli.layout import Layout
 from captiongen.errors import UsageError
+from captiongen.text.printable import printable
 
 if TYPE_CHECKING:
     from captiongen.data.feedback import FeedbackFolder, FeedbackRecord
@@ -34,7 +35,7 @@ Folder = Annotated[
 @feedback.command("list", epilog="Example: `captiongen feedback list`")
 def list_feedback(folder: Folder = None) -> None:
     """Shows what was reported, the oldest first."""
-    kept = _open(folder)
+    kept = open_feedback(folder)
     for record in kept.records():
         typer.echo(_describe(record))
     usage = kept.usage()
@@ -47,9 +48,10 @@ def delete(
     folder: Folder = None,
 ) -> None:
     """Deletes records and their pictures for good."""
-    kept = _open(folder)
+    kept = open_feedback(folder)
     kept.delete(*ids)
     typer.echo(f"deleted {len(ids)}; {kept.usage().num_records:,} left in {kept.root}")
+    tell_left_behind(kept)
 
 
 @feedback.command(epilog="Example: `captiongen feedback export feedback-2026-11`")
@@ -64,7 +66,7 @@ def export(
 
     from captiongen.files import atomic_folder
 
-    kept = _open(folder)
+    kept = open_feedback(folder)
     if out.exists():
         raise UsageError(f"Expected a new folder, found {out}. Name another: nothing is overwritten.")
     lines = []
@@ -87,16 +89,40 @@ def purge(
     folder: Folder = None,
 ) -> None:
     """Deletes what is older than so many days, pictures included, for good."""
-    kept = _open(folder)
+    kept = open_feedback(folder)
     moment = datetime.now(UTC) - timedelta(days=older_than)
     num_deleted = kept.purge(before=moment)
     typer.echo(
         f"deleted {num_deleted:,} received before {moment:%Y-%m-%d %H:%M} UTC; "
         f"{kept.usage().num_records:,} left in {kept.root}"
     )
+    tell_left_behind(kept)
 
 
-def _open(folder: Path | None) -> "FeedbackFolder":
+def tell_left_behind(feedback: "FeedbackFolder") -> None:
+    """Names the pictures of this project's training data whose reports are gone: they are somebody's all the same."""
+    from captiongen.data.corrections import read_decisions
+    from captiongen.data.reported_captions import left_behind
+
+    corrections = Layout().corrections
+    stay = left_behind(read_decisions(corrections.accepted), feedback)
+    if not stay:
+        return
+    typer.echo(f"{len(stay):,} pictures of reports that are gone were accepted, and stay in {corrections.pictures}:")
+    for one in stay:
+        typer.echo(f"  {one}")
+    typer.echo(
+        f"To remove them: captiongen corrections undo {' '.join(one.id for one in stay)}, then dvc repro, and dvc gc "
+        "(docs/operations.md, Correcting the training data)."
+    )
+
+
+def open_feedback(folder: Path | None) -> "FeedbackFolder":
+    """Opens what a service keeps, by default for the project in this folder.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
     from captiongen.data.feedback import FeedbackFolder
 
     root = folder or Layout().feedback
@@ -116,4 +142,4 @@ def _describe(record: "FeedbackRecord") -> str:
         "no picture" if record.picture_sha256 is None else "with picture",
     ]
     correction = [] if record.correction is None else [f"  better: {record.correction}"]
-    return "\n".join([f"{record.id}  {', '.join(about)}", f"  said:   {record.caption}", *correction])
+    return "\n".join(map(printable, [f"{record.id}  {', '.join(about)}", f"  said:   {record.caption}", *correction]))

@@ -2,15 +2,17 @@
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captiongen.cli.judge_candidates import COLUMNS, need_known, read_candidates
 from captiongen.cli.layout import Layout
 from captiongen.cli.model_uri import STARTER, model_folder
-from captiongen.errors import DataError, UsageError
+from captiongen.errors import UsageError
 
 if TYPE_CHECKING:
     from captiongen.analysis.judging.judge import Judgement
@@ -18,24 +20,26 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="markdown")
 
-_NUM_SHOWN = 20
-_COLUMNS = ("image", "caption")
-_SCORE_COLUMNS = (*_COLUMNS, "score", "content", "gist", "cider", "likeness", "image_score", "errors")
+_SCORE_COLUMNS = (*COLUMNS, "score", "content", "gist", "cider", "likeness", "image_score", "errors")
 
 
 @app.command(
     rich_help_panel="Models and captions",
     epilog="Example: `captiongen judge --images photos --captions captions.csv --candidates candidates.tsv "
-    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption`. By default the "
-    "starter of the repository looks at the pictures; the last line says what was used.",
+    "--out scores.csv`, where candidates.tsv begins with a line `image`, tab, `caption` (a .csv has commas). By "
+    "default the starter of the repository looks at the pictures; the last line says what was used.",
 )
 def judge(
-    images: Annotated[Path, typer.Option(help="Folder or zip archive of pictures.")],
     captions: Annotated[
         Path, typer.Option(help="By people: COCO .json, .csv, .tsv, .jsonl, or Flickr8k's token .txt.")
     ],
-    candidates: Annotated[Path, typer.Option(help="Captions to judge: a .tsv with the columns image and caption.")],
+    candidates: Annotated[
+        Path, typer.Option(help="Captions to judge: a .tsv or .csv with the columns image and caption.")
+    ],
     out: Annotated[Path, typer.Option(help="Where the scores (CSV, one line a candidate) go.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder or zip archive of pictures; not needed with --no-image.")
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -61,12 +65,14 @@ def judge(
     from captiongen.files import write_atomically
     from captiongen.model.checkpoint import load_captioner
 
+    if images is None and not is_blind:
+        raise UsageError("Expected --images, or --no-image to judge by the references alone, found neither.")
     need_inputs(captions, images)
     need_place(out)
     rows = read_candidates(candidates)
     source = open_captions(captions, images)
-    references, names = _references(source)
-    _check(rows, names)
+    references, names, ambiguous = _references(source)
+    need_known(rows, names, ambiguous)
     # The references can do without anybody's matcher; then a project without the starter can judge.
     is_alone = is_blind and model == STARTER and not Layout().starter.is_dir()
     loaded = None if is_alone else load_captioner(model_folder(model, project=Layout().root, model_name=""))
@@ -89,54 +95,20 @@ def judge(
     typer.echo(f"judged {len(rows)} captions of {num_images} images by {told}: {out}")
 
 
-def read_candidates(path: Path) -> list[tuple[str, str]]:
-    """Reads (image, caption) pairs from a tab-separated file; the order of the columns does not matter.
+def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, str], Mapping[str, int]]:
+    """Returns image id -> captions that are not blank, each name of one image -> its id, those of several -> how many.
 
-    Raises:
-        UsageError: the file is not there.
-        DataError: it is no such table, or a line lacks a cell.
+    An image goes by its id, its path, and the last part of its path.
     """
-    try:
-        # Not `splitlines`, which also breaks a caption at the rarer separators of Unicode.
-        lines = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except FileNotFoundError:
-        raise UsageError(f"Expected captions to judge at {path} (--candidates), found none.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Expected UTF-8 text in {path}, could not read it: {error}.") from error
-    header = lines[0].split("\t") if lines else []
-    if not set(_COLUMNS) <= set(header):
-        found = ", ".join(header) or "nothing"
-        raise DataError(
-            f"{path}: expected a first line with the columns image and caption, tab between; found {found}."
-        )
-    problems, rows = [], []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        cells = dict(zip(header, line.split("\t"), strict=False))
-        image, caption = (cells.get(column, "").strip() for column in _COLUMNS)
-        if image and len(line.split("\t")) == len(header):  # a caption may be empty: a captioner may say nothing
-            rows.append((image, caption))
-        else:
-            problems.append(f"line {number}: expected {len(header)} cells, an image among them; found {line!r}")
-    _report(problems, "Mend the lines named above.")
-    if not rows:
-        raise DataError(f"{path}: expected captions below the first line, found none.")
-    return rows
-
-
-def _references(source: "Source") -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]]:
-    """Returns image id -> captions that are not blank, and each name that an image goes by -> its id."""
     references: dict[str, tuple[str, ...]] = {}
-    names: dict[str, str] = {}
-    ambiguous: set[str] = set()
+    owners: dict[str, set[str]] = defaultdict(set)
     for item in source.items():
         if texts := tuple(caption for caption in item.captions if caption.strip()):
             references[item.image_id] = texts
-            for name in {item.image_id, item.path, item.path.rsplit("/", maxsplit=1)[-1]}:
-                if names.setdefault(name, item.image_id) != item.image_id:
-                    ambiguous.add(name)
-    return references, {name: image_id for name, image_id in names.items() if name not in ambiguous}
+            for name in (item.image_id, item.path, item.path.rsplit("/", maxsplit=1)[-1]):
+                owners[name].add(item.image_id)
+    names = {name: next(iter(ids)) for name, ids in owners.items() if len(ids) == 1}
+    return references, names, {name: len(ids) for name, ids in owners.items() if len(ids) > 1}
 
 
 def _describe(model: str, *, has_matcher: bool, is_blind: bool) -> str:
@@ -157,20 +129,3 @@ def _by_image(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> dict
 def _cells(found: "Judgement") -> list[str]:
     numbers = (found.score, found.content, found.gist, found.cider, found.likeness, found.image_score)
     return [*("" if number is None else f"{number:.6f}" for number in numbers), "; ".join(map(str, found.errors))]
-
-
-def _check(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> None:
-    unknown = sorted({image for image, _ in rows} - names.keys())
-    _report(
-        [f"{image}: not among the captioned pictures, or the name of several" for image in unknown],
-        "Name images as the captions file does, and check --images.",
-    )
-
-
-def _report(problems: Sequence[str], remedy: str) -> None:
-    for problem in problems[:_NUM_SHOWN]:
-        typer.echo(problem, err=True)
-    if problems:
-        raise DataError(
-            f"Expected an image with references and a caption on each line; that failed {len(problems)} times. {remedy}"
-        )

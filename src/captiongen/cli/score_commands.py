@@ -97,15 +97,15 @@ def score(
     typer.echo(format_report(report))
 
 
-def need_inputs(captions: Path, images: Path) -> None:
-    """Refuses captions or pictures that are not there.
+def need_inputs(captions: Path, images: Path | None) -> None:
+    """Refuses captions or pictures that are not there; pictures that are None are not needed.
 
     Raises:
         UsageError: with the option's name.
     """
     if not captions.is_file():
         raise UsageError(f"Expected a captions file at {captions} (--captions), found none.")
-    if not images.exists():
+    if images is not None and not images.exists():
         raise UsageError(f"Expected a folder or zip archive of pictures at {images} (--images), found nothing.")
 
 

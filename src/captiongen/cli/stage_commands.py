@@ -15,6 +15,7 @@ from captiongen.cli.model_run import log_analysis, log_evaluation, log_inputs, l
 from captiongen.cli.parent_process import end_with_dvc
 from captiongen.errors import UsageError, ValidationFailed
 from captiongen.params import load_params
+from captiongen.text.printable import printable
 from captiongen.types import Split, ValidationReport
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def audit() -> None:
         if found.note:
             typer.echo(f"{split}: {found.note}")
     for line in result.pictures:
-        typer.echo(line)
+        typer.echo(printable(line))
     typer.echo(f"{result.num_proposals:,} corrections proposed; what was found: {result.page}")
 
 
@@ -265,12 +266,15 @@ def _tell_worst(result: "AnalysisResult") -> None:
     findings = result.findings
     for place, one in enumerate(findings.captions[:3], start=1):
         image = one.judged.image
-        typer.echo(f"worst {place}: {image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}")
+        said = f"{image.image_id}, badness {one.judged.badness:.2f}: {image.hypotheses[0].caption}"
+        typer.echo(f"worst {place}: {printable(said)}")
     priced = [(cost.type.value, cost.gain.mean) for cost in findings.costs if cost.type and cost.gain]
     if priced:
         typer.echo("CIDEr gained if mended: " + ", ".join(f"{name} {gain:+.1f}" for name, gain in priced[:5]))
     if findings.slices.worse:
         typer.echo("worse than the rest: " + "; ".join(one.name for one in findings.slices.worse[:5]))
+    if findings.comparison:
+        typer.echo(f"against the other model: {findings.comparison}")
     typer.echo(f"all {len(findings.captions):,} captions by badness: {result.page}")
 
 

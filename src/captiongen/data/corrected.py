@@ -11,6 +11,7 @@ from captiongen.data.images import decode_image
 from captiongen.data.look_alikes import nearest, perceptual_hash
 from captiongen.errors import DataError, ImageDecodeError
 from captiongen.text.normalise import normalise_caption
+from captiongen.text.printable import printable
 from captiongen.types import Split
 
 _NUM_NAMED = 4
@@ -71,7 +72,7 @@ class Corrected:
         if self.emptied:
             lines.append(f"{len(self.emptied):,} training images left with their last caption: {_some(self.emptied)}")
         lines += [f"{one.proposal} was not applied: {one.reason}" for one in self.unused]
-        return tuple(lines)
+        return tuple(map(printable, lines))
 
 
 def correct(

@@ -7,6 +7,7 @@ id: the same proposals are the same bytes, whatever order they were found in.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,16 +15,21 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from captiongen.errors import DataError
 from captiongen.files import write_atomically
 from captiongen.text.normalise import normalise_caption
+from captiongen.text.printable import printable
 from captiongen.types import JsonObject
 
 #: Who may propose; `corrections/proposals/<source>.jsonl` holds what it proposes.
 Origin = Literal["audit", "analysis", "feedback"]
 SOURCES: tuple[Origin, ...] = get_args(Origin)
 _ID_DIGITS = 12
+_MAX_NAME = 128  # characters: file systems take 255, and a file that is being written has a longer name
+_FILE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{,{_MAX_NAME - 1}}}")
+_SHOWN_CHARACTERS = 40
 
 
 class Kind(StrEnum):
@@ -43,10 +49,23 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture's file under `corrections/pictures`, and the sha256 of its bytes."""
+    """A picture's file under `corrections/pictures`, and the sha256 of its bytes.
 
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    Raises:
+        ValueError: the file's name could lead out of that folder, or no folder can hold it.
+    """
+
+    file: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    def __post_init__(self) -> None:
+        """Checks the name."""
+        if not _FILE_NAME.fullmatch(self.file):
+            found = repr(self.file) if len(self.file) <= _SHOWN_CHARACTERS else f"{self.file[:_SHOWN_CHARACTERS]!r}..."
+            raise ValueError(
+                f"expected a file name of at most {_MAX_NAME} letters, digits, dots, - and _, the first a letter or "
+                f"digit, and no folder, found {found}"
+            )
 
 
 #: Which of the optional fields a kind needs; it has none of the others.
@@ -119,7 +138,7 @@ class Proposal:
             case _:
                 what = f"{self.caption!r}"
         where = self.image_ids[0] if len(self.image_ids) == 1 else f"{len(self.image_ids):,} images"
-        return f"{self.id} {self.kind} {where}: {what}"
+        return f"{self.id} {self.kind} {printable(where)}: {what}"
 
     @property
     def id(self) -> str:
@@ -239,11 +258,11 @@ def _read(path: Path, parse: Callable[[JsonObject], _Parsed]) -> Iterator[_Parse
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = from_json(line, allow_inf_nan=False)  # refuses half characters too, which no file could hold
             if not isinstance(record, dict):
-                raise ValueError(f"expected a JSON object, found {record!r}")
+                raise ValueError(f"expected a JSON object, found a {type(record).__name__}")
             yield parse(record)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(f"{path}, line {number}: {_explain(error)}. Mend the line, or take it out.") from error
 
 
@@ -275,6 +294,6 @@ def _parse_decision(record: JsonObject) -> Decision:
 
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
-        return str(error)
+        return str(error).replace("at line 1 column", "at column")  # of the file it is another line
     found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
     return "; ".join(found)

@@ -4,11 +4,12 @@ Ingest, preprocess, evaluation and the service all call `decode_image` and `prep
 wherever it enters.
 """
 
+import re
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from captiongen.errors import ImageDecodeError
 from captiongen.types import ImageArray, Preprocessing
@@ -17,6 +18,10 @@ from captiongen.types import ImageArray, Preprocessing
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
 #: The most pixels that are decoded: 25 megapixels are 100 MB in Pillow's memory, RGB and RGBA alike.
 MAX_PIXELS = 25_000_000
+#: The most scans of a JPEG: a progressive one has some ten, and each goes over all pixels again, be it 60 bytes long.
+MAX_SCANS = 100
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # not of pixels: stuffed bytes and restarts
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,12 +61,13 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Args:
         data: the bytes of a JPEG, PNG, GIF, WebP, TIFF or BMP file.
-        max_pixels: images that announce more are refused before any pixel is decoded.
+        max_pixels: images that announce more, or that need more to be decoded, are refused before any pixel is.
 
     Raises:
         ImageDecodeError: the bytes are none of these formats, are truncated or damaged, or are too large.
     """
     with _open(data, max_pixels) as image:
+        _refuse_costly(image, data, max_pixels)
         try:
             image.load()
             orientation = _orientation(image)
@@ -116,6 +122,32 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         image.close()
         raise _too_large(size, max_pixels)
     return image
+
+
+def _refuse_costly(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuses files that say they are small and are not: a kilobyte of them would cost minutes or gigabytes."""
+    if image.format in ("JPEG", "MPO") and (num_scans := _num_scans(data)) > MAX_SCANS:
+        raise ImageDecodeError(
+            f"Expected a JPEG of at most {MAX_SCANS} scans, found one of {num_scans:,}. Export it again.",
+            problem="too_large",
+        )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # whose tiles are unpacked whole, be the image one pixel
+        sides = [image.tag_v2.get(tag, 0) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)]
+        if all(isinstance(side, int) for side in sides) and sides[0] * sides[1] > max_pixels:
+            raise _too_large(f"tiles of {sides[0]} x {sides[1]} pixels", max_pixels)
+
+
+def _num_scans(data: bytes) -> int:
+    """Counts the scans of a JPEG's first image, the thumbnail and what phones append left out."""
+    num_scans, position = 0, 0
+    while marker := _JPEG_MARKER.search(data, position):
+        kind, position = marker[1][0], marker.end()
+        if kind == _END_OF_IMAGE:
+            break
+        num_scans += kind == _START_OF_SCAN
+        if kind != _START_OF_IMAGE:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return num_scans
 
 
 def _too_large(found: str, max_pixels: int) -> ImageDecodeError:

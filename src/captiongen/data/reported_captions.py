@@ -1,9 +1,9 @@
 """Proposals from feedback: a caption that a person corrected, with a picture that may be kept, is a training image."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from captiongen.data.corrections import Kind, Picture, Proposal
+from captiongen.data.corrections import Decision, Kind, Picture, Proposal
 from captiongen.data.feedback import FeedbackFolder, FeedbackRecord
 from captiongen.text.normalise import normalise_caption
 
@@ -22,6 +22,17 @@ def reported_captions(feedback: FeedbackFolder) -> Iterator[tuple[Proposal, byte
         picture = feedback.picture(record)
         if picture is not None and record.correction is not None and normalise_caption(record.correction):
             yield _proposal(record, record.correction, hashlib.sha256(picture).hexdigest()), picture
+
+
+def left_behind(accepted: Iterable[Decision], feedback: FeedbackFolder) -> list[Proposal]:
+    """Returns what was accepted from reports that are gone: these pictures stay, though their owners' reports do not.
+
+    Raises:
+        DataError: a record is damaged.
+    """
+    kept = {record.picture_sha256 for record in feedback.records()}
+    proposals = (one.proposal for one in accepted if one.proposal.source == "feedback")
+    return [one for one in proposals if one.picture is not None and one.picture.sha256 not in kept]
 
 
 def _proposal(record: FeedbackRecord, correction: str, sha256: str) -> Proposal:

@@ -96,6 +96,12 @@ class UnknownHost(Refused):
     error_code = HTTPStatus.MISDIRECTED_REQUEST
 
 
+class ForeignPage(Refused):
+    """A call by the script of another page; see `same_origin`."""
+
+    error_code = HTTPStatus.FORBIDDEN
+
+
 class Overloaded(Refused):
     """Too many requests are waiting."""
 

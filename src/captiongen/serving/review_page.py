@@ -13,9 +13,11 @@ from fastapi import FastAPI
 from captiongen.data.decisions import Verdict
 from captiongen.errors import CaptionGenError
 from captiongen.serving.hosts import KnownHosts
+from captiongen.serving.limits import BodyLimit
 from captiongen.serving.page_routes import PageRoutes
 from captiongen.serving.review import Desk, Review, Visit
 from captiongen.serving.review_view import DONE, proposal_view
+from captiongen.serving.same_origin import SameOrigin
 
 _HEAD = '<div class="cr-head"><h1>Corrections</h1><p>Each decision is kept at once. Keys: A, R, S, U.</p></div>'
 #: Presses the button whose key was pressed, but for keys that the browser or a text field wants.
@@ -30,6 +32,7 @@ document.addEventListener("keydown", (event) => {
 _READ_OUT = "() => document.getElementById('proposal').setAttribute('aria-live', 'polite')"
 _GRACE_SECONDS = 1  # an open page keeps a connection, which would keep the server from ending
 _START_SECONDS = 0.05
+_MAX_CALL_BYTES = 1024**2  # a call is an id and a few words
 
 _Variant = Literal["primary", "secondary", "stop"]
 #: From what a person did so far, and the id that was shown, to what the person did with it.
@@ -91,6 +94,8 @@ def run(desk: Desk, *, port: int, announce: Callable[[], object]) -> None:
     """
     web = FastAPI(openapi_url=None)
     web.add_middleware(PageRoutes)
+    web.add_middleware(BodyLimit, max_bytes=_MAX_CALL_BYTES)
+    web.add_middleware(SameOrigin)
     web.add_middleware(KnownHosts, allowed="")
     theme_options: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     gradio.mount_gradio_app(

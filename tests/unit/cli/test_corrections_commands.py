@@ -1,15 +1,24 @@
 """`captiongen corrections`: what is proposed can be seen, filtered, decided and taken back."""
 
+import os
+import pty
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from captiongen.cli.app import app
-from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
+from captiongen.data.corrections import CorrectionsFolder, Decision, read_decisions, write_decisions, write_proposals
+from captiongen.data.feedback import FeedbackFolder
+from captiongen.data.reported_captions import reported_captions
 from captiongen.errors import UsageError
-from tests.corrected import drop, relabel, weigh
+from tests.corrected import Feedback, drop, relabel, weigh
+from tests.datasets import encode, gradient
 
 FOLDER = CorrectionsFolder(Path("corrections"))
 SURE, UNSURE = drop("a", "A dog .", score=0.95), drop("b", "A dog .", score=0.2)
@@ -53,7 +62,7 @@ def test_proposals_are_counted_and_the_surest_shown_first():
 def test_all_that_pass_the_filters_are_accepted(filters: list[str], expected: set):
     """`--all` means what `list` shows under the same filters."""
     shown = {one for one in (SURE, UNSURE, RELABEL, SLICE) if one.id in corrections("list", *filters)}
-    corrections("accept", "--all", *filters)
+    corrections("accept", "--all", "--yes", *filters)
     assert shown == expected
     assert accepted() == {one.id for one in expected}
 
@@ -82,8 +91,9 @@ def test_a_decision_can_be_turned_and_taken_back():
         (["accept", SURE.id, "--all"], "Expected ids, or --all"),
         (["reject", SURE.id, "--min-score", "0.5"], "filters with --all only"),
         (["accept", "zzz"], "'zzz', which none has"),
-        (["undo", SURE.id], "which none has"),
-        (["import"], "found no such folder"),
+        (["accept", "--all"], "4 proposals are to be accepted, found none. Say --yes"),
+        (["undo", SURE.id], "which is not decided, or was taken back"),
+        (["import"], "captiongen serve --feedback"),
     ],
 )
 def test_a_call_that_cannot_be_meant_is_refused(arguments: list[str], message: str):
@@ -114,3 +124,48 @@ def test_without_proposals_the_list_says_where_they_come_from():
     for source in ("audit", "analysis"):
         write_proposals(FOLDER.proposals(source), [])
     assert corrections("list").startswith("Nothing is proposed.")
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(b"n\n", set()), (b"y\n", {SURE.id, UNSURE.id})])
+def test_whoever_accepts_all_is_told_how_many_and_asked(answer: bytes, expected: set[str]):
+    """At a terminal counts by kind come first; nothing is decided before the answer, nor after a no."""
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, answer)
+    command = [sys.executable, "-m", "captiongen", "corrections", "accept", "--all", "--kind", "drop_caption"]
+    said = subprocess.run(command, stdin=terminal, capture_output=True, text=True, timeout=60, check=False).stdout
+    os.close(keyboard)
+    os.close(terminal)
+    assert said.index("2 x drop_caption by audit") < said.index("2 proposals are to be accepted?")
+    assert accepted() == expected
+
+
+def test_a_decision_that_was_taken_back_is_not_decided():
+    """A second undo says so, and does not deny the proposal."""
+    corrections("reject", SURE.id)
+    corrections("undo", SURE.id)
+    with pytest.raises(UsageError, match="not decided, or was taken back"):
+        corrections("undo", SURE.id)
+
+
+def test_codes_of_others_reach_no_terminal():
+    """Names and reasons are shown with their control codes spelt out."""
+    write_proposals(FOLDER.proposals("audit"), [replace(drop("\x1b[2J", "A \x1b[31mdog"), reason="\x1b]0;x\x07")])
+    said = corrections("list") + corrections("accept", "--all", "--yes")
+    assert "\x1b" not in said
+    assert said.count(r"\x1b[2J") == 2
+
+
+def test_pictures_of_reports_that_are_gone_are_named(tmp_path: Path):
+    """What was accepted stays when its report is deleted: purge, delete and import say which, and how it goes."""
+    reports = Feedback(FeedbackFolder(tmp_path / ".captiongen" / "feedback"))
+    record = reports.keep("A cat .", encode(gradient(), "JPEG"))
+    reports.keep("A dog .", encode(gradient(seed=1), "JPEG"))
+    made = [proposal for proposal, _ in reported_captions(reports.folder)]
+    write_decisions(FOLDER.accepted, [Decision(one, datetime.now(UTC)) for one in (*made, SURE)])
+    assert "corrections undo" not in corrections("import")
+    said = CliRunner().invoke(app, ["feedback", "delete", record]).output
+    assert "1 pictures of reports that are gone were accepted, and stay in corrections/pictures" in said
+    assert f"captiongen corrections undo {made[0].id}, then" in said
+    assert f"captiongen corrections undo {made[0].id}, then" in corrections("import")
+    said = CliRunner().invoke(app, ["feedback", "purge", "--older-than", "0"]).output
+    assert f"captiongen corrections undo {' '.join(sorted(one.id for one in made))}, then" in said

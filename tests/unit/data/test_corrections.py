@@ -1,5 +1,6 @@
 """Proposals and decisions as files."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,8 +107,9 @@ def test_no_file_is_no_proposals(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("<<<<<<< HEAD", "Expecting value"),
-        ("[]", "expected a JSON object"),
+        ("<<<<<<< HEAD", "expected value at column 1"),
+        ("[" * 100_000, "recursion limit"),
+        ("[]", "expected a JSON object, found a list"),
         ('{"kind": "drop_caption"}', "image_ids: "),
         ('{"kind": "drop", "image_ids": ["a"], "source": "audit", "reason": "", "score": 0}', "'weight_images'"),
         ('{"kind": "drop_caption", "image_ids": ["a"], "source": "audit", "reason": "", "score": 0}', "fields caption"),
@@ -153,3 +155,33 @@ def test_a_slice_is_sorted_and_its_weight_in_range(ids: tuple[str, ...], weight:
     """Image ids stand sorted, each once; a weight is 0 to 100."""
     with pytest.raises(ValueError, match="expected"):
         replace(_WEIGHT, image_ids=ids, weight=weight)
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\ud800 dog", r"\udc00"])
+def test_half_a_character_is_named(half: str, tmp_path: Path):
+    """JSON can hold half of a surrogate pair, which no file of ours could: the line is refused where it is read."""
+    path = tmp_path / "p.jsonl"
+    write_proposals(path, [_DROP])
+    path.write_text(path.read_text().replace("A dog .", half))
+    with pytest.raises(DataError, match=r"p\.jsonl, line 1: .*hex escape at column .*Mend the line"):
+        read_proposals(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../cat.jpg", "a/cat.jpg", "a\\cat.jpg", "..", ".hidden", "", "a\n", "a\x00.jpg", "é.jpg", "y" * 129]
+)
+def test_a_picture_has_the_name_of_a_file(name: str, tmp_path: Path):
+    """What could lead out of the folder, or be too long for one, is refused in words that stay short."""
+    path = tmp_path / "p.jsonl"
+    write_proposals(path, [_ADD])
+    path.write_text(path.read_text().replace('"f.jpg"', json.dumps(name)))
+    with pytest.raises(DataError, match=r"line 1: picture.*expected a file name of at most 128 letters") as caught:
+        read_proposals(path)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_proposal_in_words_moves_no_cursor():
+    """Control codes in names and captions are shown, not done."""
+    shown = str(replace(_DROP, image_ids=("\x1b[2Ja.png",), caption="A \x1b]0;dog\x07 ."))
+    assert shown.isprintable()
+    assert r"\x1b[2Ja.png" in shown

@@ -12,21 +12,11 @@ from PIL import Image
 from captiongen.data.images import FORMATS, decode_image, prepare, read_header
 from captiongen.errors import ImageDecodeError
 from captiongen.types import Preprocessing
-from tests.datasets import ORIENTATIONS, encode, encode_turned, gradient
+from tests.datasets import ORIENTATIONS, empty_png, encode, encode_turned, gradient
 
 
 def _mean_difference(a: Image.Image, b: Image.Image) -> float:
     return float(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).mean())
-
-
-def _png_header(width_px: int, height_px: int) -> bytes:
-    """A PNG that announces a size and holds no pixels at all."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -155,7 +145,7 @@ def test_floating_point_pixels_are_refused():
 def test_pixel_bombs_are_refused_by_their_header(side_px: int):
     """The announced size is enough: the file holds no pixels, so reading on would say `damaged`."""
     with pytest.raises(ImageDecodeError, match="megapixels") as raised:
-        decode_image(_png_header(side_px, side_px))
+        decode_image(empty_png(side_px, side_px))
     assert raised.value.problem == "too_large"
 
 
@@ -236,3 +226,45 @@ def test_squash_keeps_the_whole_frame_and_crop_the_centre():
     squashed, cropped = (prepare(picture, Preprocessing(32, resize)) for resize in ("squash", "crop"))
     assert squashed[16, 2].tolist() == [255, 0, 0]
     assert (cropped == 255).all()
+
+
+@pytest.mark.parametrize(
+    "thumbnail", [b"", b"\xff\xe1\x00\x08\xff\xd9\xff\xd9"], ids=["plain", "an end in its metadata"]
+)
+def test_a_jpeg_of_very_many_scans_is_refused(thumbnail: bytes):
+    """Each scan of a few bytes goes over all pixels again; the scans that a progressive JPEG has are read."""
+    plain = encode(gradient(64, 48), "JPEG", progressive=True)
+    start, scans = plain[:2] + thumbnail, plain[2:-2]
+    assert decode_image(start + scans + b"\xff\xd9").size == (64, 48)
+    assert decode_image(start + scans + b"\xff\xd9" + b"\xff\xda" * 1000).size == (64, 48)  # what phones append
+    last = scans[scans.rfind(b"\xff\xda") :]
+    with pytest.raises(ImageDecodeError, match="at most 100 scans"):
+        decode_image(start + scans + last * 100 + b"\xff\xd9")
+
+
+def _tiled_tiff(tile_side_px: int) -> bytes:
+    """A grey TIFF of 16 x 16 pixels in one deflated tile of this side."""
+    tile = zlib.compress(bytes(tile_side_px**2))
+    # Width, height, bits, compression, black is zero, offset and bytes of the tile, its sides.
+    tags = {
+        256: 16,
+        257: 16,
+        258: 8,
+        259: 8,
+        262: 1,
+        277: 1,
+        322: tile_side_px,
+        323: tile_side_px,
+        324: 8,
+        325: len(tile),
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(tile)) + tile + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_a_tiff_of_huge_tiles_is_refused():
+    """A picture of a few pixels may lie in one tile of gigabytes, which would be unpacked whole."""
+    assert decode_image(_tiled_tiff(256)).size == (16, 16)
+    with pytest.raises(ImageDecodeError, match="tiles of 5008 x 5008 pixels") as caught:
+        decode_image(_tiled_tiff(5_008))
+    assert caught.value.problem == "too_large"

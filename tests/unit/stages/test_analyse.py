@@ -91,6 +91,15 @@ def test_the_page_needs_nothing_from_outside(kept: tuple[Evaluated, Path]):
     assert "http" not in re.sub(r"http-equiv", "", page)
 
 
+def test_a_page_of_few_images_says_so(kept: tuple[Evaluated, Path]):
+    """Where all are shown none are called the worst, and no list of slices opens where there are none, but a reason."""
+    page = (kept[1] / "index.html").read_text(encoding="utf-8")
+    assert "8 images, all shown below, the worst first." in page
+    assert "<details>" not in page
+    assert "a slice has 15 images or more" in page
+    assert "no slice has the 15 images that it takes to tell" in page
+
+
 def test_captions_cannot_inject_markup(kept: tuple[Evaluated, Path]):
     """What a model says is text, whatever it says: no caption can end the script that holds it."""
     page = (kept[1] / "index.html").read_text(encoding="utf-8")
@@ -132,9 +141,11 @@ def test_an_analysis_can_be_shown_as_tables(kept: tuple[Evaluated, Path]):
 
 
 def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
-    """`num_shown` bounds the cards, `num_worst` the tasks; the table keeps all."""
+    """`num_shown` bounds the cards, `num_worst` the tasks; the table keeps all. The page says how many of how many."""
     done.analyse(tmp_path / "analysis", AnalyseParams(num_shown=3, num_worst=2))
-    assert len(_cards((tmp_path / "analysis" / "index.html").read_text())) == 3
+    page = (tmp_path / "analysis" / "index.html").read_text()
+    assert len(_cards(page)) == 3
+    assert "8 images, the worst 3 are shown below." in page
     assert len(json.loads((tmp_path / "analysis" / "label_studio.json").read_text())) == 2
     assert pq.read_metadata(tmp_path / "analysis" / "worst.parquet").num_rows == 8
 

@@ -113,8 +113,9 @@ def _suspects(
         elif strangeness >= params.min_surprise:
             kind = LabelError.UNLIKELY
             reason = (
-                f"Its words have a chance of {np.exp(one.likelihood):.2%} in the mean, {strangeness:.1f} robust "
-                "deviations below the usual; it may be right and merely rare."
+                f"Under its picture, each of its words has a chance of {np.exp(one.likelihood):.2%} to follow those "
+                f"before it (geometric mean), {strangeness:.1f} robust deviations below the median of all captions; it "
+                "may be right and merely rare."
             )
         else:
             continue
@@ -138,7 +139,10 @@ def _reason(kind: LabelError, one: CaptionEvidence, text: str, *, usual_fluency:
     if kind is LabelError.TRUNCATED:
         last = normalise_caption(text).rpartition(" ")[2]
         return f"After {last!r} the captioner sees a chance of {100 * np.exp(one.ending):.1g} % that it ends."
-    return (
-        f"Whatever the picture, its words follow each other with a chance of {np.exp(one.fluency):.2%} in the mean; "
-        f"{np.exp(usual_fluency):.2%} is usual."
+    order = (
+        f"Under other pictures, each of its words has a chance of {np.exp(one.fluency):.2%} to follow those before it "
+        f"(geometric mean); the median of all captions is {np.exp(usual_fluency):.2%}."
     )
+    if one.fluency < usual_fluency:
+        return order
+    return f"{order} So its order alone is not unusual: all that is known of it together looks like words out of order."

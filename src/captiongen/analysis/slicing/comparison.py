@@ -66,6 +66,16 @@ class Comparison:
     difference: PairedDifference
     slices: tuple[SliceChange, ...]
 
+    def __str__(self) -> str:
+        """Says it in a line."""
+        broken = ", ".join(f"{one.where} {one.difference.mean:+.1f}" for one in self.broken_slices)
+        gain = self.difference
+        return (
+            f"CIDEr-D {gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]; {len(self.fixed):,} captions fixed, "
+            f"{len(self.broken):,} broken, {self.num_right + self.num_wrong:,} unchanged; broken slices: "
+            + (broken or f"none of {len(self.slices)}")
+        )
+
     @property
     def broken_slices(self) -> tuple[SliceChange, ...]:
         """Slices that are worse beyond chance."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from captiongen.data.sources.listing import Annotation, ListedSource, gather, seeded
-from captiongen.data.sources.stores import PathFinder, open_store
+from captiongen.data.sources.stores import PathFinder, Store, open_store
 from captiongen.errors import SourceError
 from captiongen.params import IngestParams
 from captiongen.types import Rejection, Split
@@ -16,14 +16,14 @@ from captiongen.types import Rejection, Split
 class CocoSource(ListedSource):
     """Image ids are COCO's numbers; files are found by `file_name`, or by its last part where that is unique."""
 
-    def __init__(self, params: IngestParams, folder: Path) -> None:
+    def __init__(self, params: IngestParams, folder: Path, *, store: Store | None = None) -> None:
         coco = params.coco
         if (coco.dev_file is None) != (coco.test_file is None):
             raise SourceError("Expected ingest.coco.dev_file and test_file, or neither (a seeded split); found one.")
         splits: list[tuple[Split | None, str]] = [("train" if coco.dev_file else None, coco.train_file)]
         if coco.dev_file and coco.test_file:
             splits += [("dev", coco.dev_file), ("test", coco.test_file)]
-        store = open_store(folder / coco.images_folder)
+        store = store or open_store(folder / coco.images_folder)
         paths = PathFinder(store)
         lines = chain.from_iterable(_lines(folder / file, split, paths) for split, file in splits)
         super().__init__(params.name, store, gather(lines, store=store, split_of=seeded(params)))

@@ -123,6 +123,25 @@ class ZipStore:
         return data
 
 
+class UnseenStore:
+    """Pictures that are taken to be there, whatever their names, because nobody is going to look at them."""
+
+    def names(self) -> list[str]:
+        """Returns none: nobody knows them."""
+        return []
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and why_unsafe(name) is None
+
+    def read(self, name: str) -> bytes:
+        """Has nothing to read.
+
+        Raises:
+            SourceError: always.
+        """
+        raise SourceError(f"Expected pictures to read {name!r} from, found that none were given. Name them (--images).")
+
+
 class PathFinder:
     """Finds pictures that lie in sub-folders (`train2014/`) which an annotation file does not name."""
 

@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from captiongen.data.sources.listing import Annotation, ListedSource, gather, parse_split, seeded
-from captiongen.data.sources.stores import open_store
+from captiongen.data.sources.stores import Store, open_store
 from captiongen.errors import SourceError
 from captiongen.params import IngestParams, TableParams
 from captiongen.types import Rejection, Split
@@ -21,10 +21,10 @@ _Cells = dict[str, object] | str
 class TableSource(ListedSource):
     """One caption per row, or several columns of captions; image ids are the paths as the table has them."""
 
-    def __init__(self, params: IngestParams, folder: Path) -> None:
+    def __init__(self, params: IngestParams, folder: Path, *, store: Store | None = None) -> None:
         table = params.table
         path = folder / table.captions_file if table.captions_file else _only_table(folder)
-        store = open_store(folder / table.images_folder)
+        store = store or open_store(folder / table.images_folder)
         lines = (_line(cells, f"{path.name} row {number}", table) for number, cells in _rows(path, table))
         super().__init__(params.name, store, gather(lines, store=store, split_of=seeded(params)))
 

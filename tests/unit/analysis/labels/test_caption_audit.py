@@ -1,5 +1,6 @@
 """Wrong captions are found and told apart, and corrections of them proposed."""
 
+import re
 from dataclasses import fields
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_nearly_empty_and_repeated_captions_need_no_captioner():
     captions = {"a": ("A .", "two dogs run", "Two dogs run ."), "b": ("two dogs run", ""), "c": ("a cat sits",)}
     found = {(one.image_id, one.place): one.kind for one in find_plain_errors(captions, min_words=3)}
     assert found == {("a", 0): LabelError.EMPTY, ("a", 2): LabelError.DUPLICATE, ("b", 1): LabelError.EMPTY}
+
+
+def test_a_reason_says_what_each_number_is_the_chance_of(audit: CaptionAudit):
+    """Of words out of order: a word's chance under other pictures, and the median of all captions beside it."""
+    (reason, *_) = [one.reason for one in audit.suspects if one.kind is LabelError.DISORDERED]
+    own, usual = re.fullmatch(
+        r"Under other pictures, each of its words has a chance of ([\d.]+)% to follow those before it "
+        r"\(geometric mean\); the median of all captions is ([\d.]+)%\..*",
+        reason,
+    ).groups()
+    assert (float(own) < float(usual)) == ("not unusual" not in reason)
 
 
 def _suspect(kind: LabelError, **more) -> Suspect:

@@ -1,5 +1,7 @@
 """Champion against challenger: fixed, broken, and the slices that were lost."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,18 @@ def test_a_lost_slice_is_broken_though_the_mean_rises(champion: np.ndarray):
     assert broken.where == DOGS
     assert broken.difference.mean == pytest.approx(-20.0)
     assert [one.where.value for one in found.slices] == ["dogs", "people"]
+
+
+def test_a_comparison_can_be_said_in_a_line(champion: np.ndarray):
+    """Difference with its interval, what was fixed, broken and unchanged, and the slices that were lost."""
+    found = compared(champion + np.where(IS_DOG, -20.0, 40.0), champion)
+    number = r"[+-]\d+\.\d"
+    assert re.fullmatch(
+        rf"CIDEr-D \+20\.0 \[{number}, {number}\]; {len(found.fixed)} captions fixed, {len(found.broken)} broken, "
+        rf"{found.num_right + found.num_wrong} unchanged; broken slices: topic: dogs -20\.0",
+        str(found),
+    )
+    assert str(compared(champion, champion)).endswith("0 broken, 120 unchanged; broken slices: none of 2")
 
 
 def test_noise_breaks_no_slice_and_equals_are_equal(champion: np.ndarray):
