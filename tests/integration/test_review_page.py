@@ -147,9 +147,13 @@ def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "play
     page.keyboard.press("u")
     wait_for(page, "Show these 7 images 2 times")
     assert read_decisions(served.corrections.rejected) == ()
+    assert not page.locator("#instead").is_visible()
     page.keyboard.press("a")
     wait_for(page, "Drop this caption?")
-    page.keyboard.press("a")
+    page.keyboard.press("w")
+    assert page.locator("#instead textarea, #instead input").input_value() == CAPTION
+    page.keyboard.type("Rain and a dog .")  # over what stood there; its letters press no button
+    page.keyboard.press("Enter")
     wait_for(page, "Nothing is left to decide")
     # A page of another site whose name points to this machine is answered nothing.
     assert requests.get(served.url, headers={"Host": "evil.example"}, timeout=10).status_code == 421
@@ -159,4 +163,8 @@ def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "play
     assert requests.post(call, data=bytes(2**21), timeout=10).status_code == 413
     assert "frame-ancestors 'none'" in requests.get(served.url, timeout=10).headers["Content-Security-Policy"]
     served.process.kill()
-    assert {one.id for one in read_decisions(served.corrections.accepted)} == {DROP.id, RELABEL.id, SLICE.id}
+    assert {one.id for one in read_decisions(served.corrections.accepted)} == {
+        DROP.rewritten("Rain and a dog .").id,
+        RELABEL.id,
+        SLICE.id,
+    }

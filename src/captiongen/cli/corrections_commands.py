@@ -115,6 +115,23 @@ _group.command(
 )(_deciding(Verdict.REJECTED))
 
 
+@_group.command(epilog="Example: `captiongen corrections rewrite 4f1a 'two dogs run in the snow'`")
+def rewrite(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a proposal about a caption, or its beginning.")],
+    caption: Annotated[str, typer.Argument(help="What is right.")],
+    by: By = "",
+) -> None:
+    """Accepts your own words in the place of the caption that a proposal is about, whatever it proposes."""
+    desk = open_desk()
+    proposals = desk.decisions.proposals()
+    [name] = _full_ids([id_], proposals)
+    try:
+        rewritten = proposals[name].rewritten(caption)
+    except ValueError as error:
+        raise UsageError(f"{proposals[name]}: {error}.") from error
+    _tell(desk.decide([rewritten], Verdict.ACCEPTED, by=by), 1, Verdict.ACCEPTED)
+
+
 @_group.command(epilog="Example: `captiongen corrections undo 4f1a`")
 def undo(ids: Annotated[list[str], typer.Argument(help="Ids of decisions, or their beginnings.")]) -> None:
     """Takes decisions back: the proposals are open again, and what accepted ones changed changes back."""
@@ -202,10 +219,13 @@ def _decide(
     else:
         chosen = filters.keep(desk.decisions.undecided())
         _confirm(chosen, verdict, is_sure=is_sure)
-    changed = desk.decide(chosen, verdict, by=by)
+    _tell(desk.decide(chosen, verdict, by=by), len(chosen), verdict)
+
+
+def _tell(changed: Sequence[Proposal], num_chosen: int, verdict: Verdict) -> None:
     for one in changed:
         typer.echo(f"{verdict}: {one}")
-    if same := len(chosen) - len(changed):
+    if same := num_chosen - len(changed):
         typer.echo(f"{same:,} were {verdict} before.")
     if changed and verdict is Verdict.ACCEPTED:
         typer.echo('Next: dvc repro && git add corrections dvc.lock && git commit -m "Correct the training data"')

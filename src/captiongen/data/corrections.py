@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
@@ -125,6 +125,24 @@ class Proposal:
             raise ValueError(f"expected a score of 0 to 1, found {self.score}")
         if self.weight is not None and not 0.0 <= self.weight <= 100.0:
             raise ValueError(f"expected a weight of 0 to 100, found {self.weight}")
+
+    def rewritten(self, instead: str) -> "Proposal":
+        """Returns what a person proposes who looked at this and writes the right caption.
+
+        Raises:
+            ValueError: no one caption is concerned, or `instead` is not a line of text with words in it.
+        """
+        if self.kind is Kind.WEIGHT_IMAGES:
+            raise ValueError(f"expected a proposal about one caption, found a {self.kind}")
+        if not instead.isprintable():
+            raise ValueError(f"expected a line of text, found {instead!r}")
+        kind = self.kind if self.kind is Kind.ADD_IMAGE else Kind.RELABEL_CAPTION
+        return replace(self, kind=kind, instead=instead)
+
+    @property
+    def concerns(self) -> tuple[object, ...]:
+        """What it is about: proposals about the same thing exclude each other."""
+        return (self.image_ids, self.caption, self.picture)
 
     def __str__(self) -> str:
         """Says in a line what would change, where, and the id."""

@@ -63,11 +63,19 @@ class Decisions:
     def undecided(self) -> list[Proposal]:
         """Returns what nobody has decided, the surest first.
 
+        Once something is accepted of a caption, a picture or a slice, nothing else is asked of it: who rewrote a
+        caption need not say whether to drop it.
+
         Raises:
             DataError: as `proposals` and `decided`.
         """
-        decided = {name for verdict in Verdict for name in self.decided(verdict)}
-        undecided = [one for name, one in self.proposals().items() if name not in decided]
+        accepted, rejected = (self.decided(verdict) for verdict in Verdict)
+        settled = {one.proposal.concerns for one in accepted.values()}
+        undecided = [
+            one
+            for name, one in self.proposals().items()
+            if name not in rejected and name not in accepted and one.concerns not in settled
+        ]
         return sorted(undecided, key=lambda one: (-one.score, one.id))
 
     def decide(self, proposals: Iterable[Proposal], verdict: Verdict, *, by: str = "") -> list[Proposal]:

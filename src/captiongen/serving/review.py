@@ -1,11 +1,12 @@
 """A person's way through proposed corrections: one after the other, to be accepted, rejected or skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from captiongen.data.corrections import Proposal
 from captiongen.data.decisions import Verdict
+from captiongen.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,12 @@ class Visit:
 
     Attributes:
         skipped: ids, the first one first; they come again after all others.
-        decided: ids, the last one last.
+        decided: ids of what was shown and of what was decided on it, the last one last.
         taken_back: an id that is to be shown next, "" for none.
     """
 
     skipped: tuple[str, ...] = ()
-    decided: tuple[str, ...] = ()
+    decided: tuple[tuple[str, str], ...] = ()
     taken_back: str = ""
 
 
@@ -76,10 +77,31 @@ class Review:
 
     def decide(self, visit: Visit, proposal_id: str, verdict: Verdict) -> Visit:
         """Decides on the proposal that the person saw, and on no other."""
-        seen = [one for one in self.desk.undecided() if one.id == proposal_id]
-        for proposal in seen:
+        return self._decide(visit, proposal_id, verdict, lambda seen: seen)
+
+    def rewrite(self, visit: Visit, proposal_id: str, instead: str) -> Visit:
+        """Accepts what the person wrote in the place of the caption concerned.
+
+        Raises:
+            UsageError: nothing was written, or no caption is concerned.
+        """
+
+        def write(seen: Proposal) -> Proposal:
+            try:
+                return seen.rewritten(instead)
+            except ValueError as error:
+                raise UsageError(f"Not rewritten: {error}.") from error
+
+        return self._decide(visit, proposal_id, Verdict.ACCEPTED, write)
+
+    def _decide(
+        self, visit: Visit, proposal_id: str, verdict: Verdict, change: Callable[[Proposal], Proposal]
+    ) -> Visit:
+        decided = [(one.id, change(one)) for one in self.desk.undecided() if one.id == proposal_id]
+        for _, proposal in decided:
             self.desk.decide(proposal, verdict)
-        return replace(visit, decided=(*visit.decided, *(one.id for one in seen)), taken_back="")
+        names = ((shown_id, proposal.id) for shown_id, proposal in decided)
+        return replace(visit, decided=(*visit.decided, *names), taken_back="")
 
     def skip(self, visit: Visit, proposal_id: str) -> Visit:
         """Leaves a proposal for later."""
@@ -90,6 +112,6 @@ class Review:
         """Takes this person's last decision back, and shows the proposal again."""
         if not visit.decided:
             return visit
-        *before, last = visit.decided
-        self.desk.undo(last)
-        return replace(visit, decided=tuple(before), taken_back=last)
+        *before, (shown_id, decided_id) = visit.decided
+        self.desk.undo(decided_id)
+        return replace(visit, decided=tuple(before), taken_back=shown_id)

@@ -19,11 +19,16 @@ from captiongen.serving.review import Desk, Review, Visit
 from captiongen.serving.review_view import DONE, proposal_view
 from captiongen.serving.same_origin import SameOrigin
 
-_HEAD = '<div class="cr-head"><h1>Corrections</h1><p>Each decision is kept at once. Keys: A, R, S, U.</p></div>'
-#: Presses the button whose key was pressed, but for keys that the browser or a text field wants.
+_HEAD = '<div class="cr-head"><h1>Corrections</h1><p>Each decision is kept at once. Keys: A, R, S, U, W.</p></div>'
+#: Presses the button whose key was pressed, or goes where a caption is written, but for keys that the browser or a text
+#: field wants.
 _KEYS = """<script>
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, textarea")) return;
+  if (event.key.toLowerCase() === "w") {
+    event.preventDefault();
+    document.querySelector("#instead textarea, #instead input")?.select();
+  }
   const button = { a: "accept", r: "reject", s: "skip", u: "undo" }[event.key.toLowerCase()];
   if (button) document.getElementById(button).click();
 });
@@ -37,8 +42,8 @@ _MAX_CALL_BYTES = 1024**2  # a call is an id and a few words
 _Variant = Literal["primary", "secondary", "stop"]
 #: From what a person did so far, and the id that was shown, to what the person did with it.
 _Change = Callable[[Visit, str], Visit]
-#: What a handler answers: the view, the id that it shows, what the person did so far.
-_Shown = tuple[str, str, Visit]
+#: What a handler answers: the view, the id that it shows, what the person did so far, the field to write a caption in.
+_Shown = tuple[str, str, Visit, gradio.Textbox]
 
 
 def build(desk: Desk) -> gradio.Blocks:
@@ -50,10 +55,15 @@ def build(desk: Desk) -> gradio.Blocks:
             after = change(visit, shown_id)
             queue = review.queue(after)
             if not queue:
-                return DONE, "", after
-            return proposal_view(queue[0], desk.images(queue[0]), num_left=len(queue)), queue[0].id, after
+                return DONE, "", after, gradio.Textbox(visible=False)
+            first = queue[0]
+            instead = gradio.Textbox(first.instead or first.caption or "", visible=first.weight is None)
+            return proposal_view(first, desk.images(first), num_left=len(queue)), first.id, after, instead
         except CaptionGenError as error:
             raise gradio.Error(str(error), print_exception=False) from error
+
+    def then_rewrite(visit: Visit, shown_id: str, text: str) -> _Shown:
+        return then_show(lambda visit, shown_id: review.rewrite(visit, shown_id, text), visit, shown_id)
 
     with gradio.Blocks(title="Corrections", analytics_enabled=False) as blocks:
         gradio.HTML(_HEAD)
@@ -71,11 +81,19 @@ def build(desk: Desk) -> gradio.Blocks:
                 (gradio.Button(f"{name} ({name[0]})", variant=variant, elem_id=name.lower()), change)
                 for name, (variant, change) in buttons.items()
             ]
+        with gradio.Row(equal_height=True):
+            instead = gradio.Textbox(
+                label="Or write the right caption (W)", elem_id="instead", max_length=1000, scale=5
+            )
+            rewrite = gradio.Button("Rewrite (Enter)", elem_id="rewrite", scale=1)
         view = gradio.HTML(elem_id="proposal")
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        shown = [view, shown_id, visit, instead]
         for button, change in pressed:
-            button.click(partial(then_show, change), [visit, shown_id], [view, shown_id, visit], **options)
-        blocks.load(partial(then_show, _stay), [visit, shown_id], [view, shown_id, visit], **options)
+            button.click(partial(then_show, change), [visit, shown_id], shown, **options)
+        for write in (rewrite.click, instead.submit):
+            write(then_rewrite, [visit, shown_id, instead], shown, **options)
+        blocks.load(partial(then_show, _stay), [visit, shown_id], shown, **options)
         blocks.load(js=_READ_OUT)
     return blocks
 

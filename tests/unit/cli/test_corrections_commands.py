@@ -169,3 +169,29 @@ def test_pictures_of_reports_that_are_gone_are_named(tmp_path: Path):
     assert f"captiongen corrections undo {made[0].id}, then" in corrections("import")
     said = CliRunner().invoke(app, ["feedback", "purge", "--older-than", "0"]).output
     assert f"captiongen corrections undo {' '.join(sorted(one.id for one in made))}, then" in said
+
+
+def test_a_caption_can_be_rewritten():
+    """Own words go in its place, whatever was proposed, and nothing more is asked about it."""
+    told = corrections("rewrite", SURE.id[:6], "Two dogs in the snow .", "--by", "Ada")
+    [decision] = read_decisions(FOLDER.accepted)
+    assert decision.proposal == SURE.rewritten("Two dogs in the snow .")
+    assert decision.decided_by == "Ada"
+    assert "'A dog .' -> 'Two dogs in the snow .'" in told
+    assert SURE.id not in corrections("list")
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "message"),
+    [
+        (SLICE.id, "Two dogs .", "expected a proposal about one caption, found a weight_images"),
+        (SURE.id, "...", "expected a caption with words"),
+        (SURE.id, "a dog\x1b[2J", "expected a line of text"),
+        ("123", "Two dogs .", "which none has"),
+    ],
+)
+def test_what_cannot_be_rewritten_is_said(name: str, caption: str, message: str):
+    """And nothing is decided."""
+    with pytest.raises(UsageError, match=message):
+        corrections("rewrite", name, caption)
+    assert accepted() == set()

@@ -9,7 +9,7 @@ import pytest
 
 from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
 from captiongen.data.decisions import Decisions, Verdict
-from tests.corrected import drop, weigh
+from tests.corrected import drop, relabel, weigh
 
 FOLDER = CorrectionsFolder(Path("corrections"))
 SURE, UNSURE, SLICE = drop("a", "A dog .", score=0.9), drop("b", "A dog .", score=0.2), weigh("a", "b", weight=2.0)
@@ -48,6 +48,17 @@ def test_a_decision_is_on_the_disk_and_not_asked_again(decisions: Decisions):
     assert (rejected.proposal, rejected.decided_by) == (UNSURE, "")
     assert before <= accepted.decided_at <= datetime.now(UTC)
     assert _open().undecided() == [SLICE]
+
+
+def test_who_rewrote_a_caption_is_not_asked_to_drop_it(decisions: Decisions):
+    """Nothing else is open about what was accepted; taken back, it is; rejected, other proposals stay."""
+    other = relabel("a", "A dog .", "A cat .")
+    write_proposals(FOLDER.proposals("analysis"), [SLICE, other])
+    decisions.decide([written := SURE.rewritten("Two dogs .")], Verdict.ACCEPTED)
+    assert decisions.undecided() == [SLICE, UNSURE]
+    decisions.undo([written.id])
+    decisions.decide([other], Verdict.REJECTED)
+    assert decisions.undecided() == [SURE, SLICE, UNSURE]
 
 
 def test_deciding_the_same_again_writes_nothing(decisions: Decisions):

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from captiongen.data.corrections import Proposal
 from captiongen.data.decisions import Verdict
+from captiongen.errors import UsageError
 from captiongen.serving.review import Review, ShownImage, Visit
 from tests.corrected import drop
 
@@ -65,4 +68,23 @@ def test_undo_shows_the_last_one_again():
     visit = review.undo(visit)
     assert review.queue(visit) == [FIRST, SECOND, THIRD]
     assert review.undo(visit) == visit
+    assert desk.decided == {}
+
+
+def test_a_caption_can_be_rewritten():
+    """What was written is accepted, of the proposal that was seen; undone, the proposal is the next."""
+    review = Review(desk := FakeDesk())
+    visit = review.rewrite(review.skip(Visit(), FIRST.id), FIRST.id, "Two cats .")
+    written = FIRST.rewritten("Two cats .")
+    assert desk.decided == {written.id: Verdict.ACCEPTED}
+    assert review.undo(visit).taken_back == FIRST.id
+    assert desk.decided == {}
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "?!", "two\nlines"])
+def test_what_is_no_caption_rewrites_nothing(nothing: str):
+    """The proposal stays open."""
+    review = Review(desk := FakeDesk())
+    with pytest.raises(UsageError, match="Not rewritten: expected a"):
+        review.rewrite(Visit(), FIRST.id, nothing)
     assert desk.decided == {}
