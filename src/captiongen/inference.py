@@ -158,7 +158,7 @@ class CaptionEngine:
         return results
 
     def _check_choice(self, decode: DecodeParams) -> None:
-        if decode.choice == "reranked" and self._ranking is None:
+        if decode.method == "beam" and decode.choice == "reranked" and self._ranking is None:
             raise UsageError(
                 "choice: reranked needs a captioner with a reranker, and this one has none. Train with `reranker: {}` "
                 "under train in params.yaml, or ask for choice: likeliest."

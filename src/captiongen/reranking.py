@@ -44,12 +44,10 @@ class NbestRanking:
             with the captions of the most similar training pictures, a weighted mean over these.
         """
         seen, neighbours = self._reranker.look(features.cpu())
-        captions = [one.tokens[:-1] if one.is_complete else one.tokens for one in nbest]
-        texts = [[str(word) for word in words] for words in captions]
-        agreement = [
-            sum(weight * self._scorer.score(str(picture), text) for picture, weight in neighbours) for text in texts
-        ]
-        likeness = self._reranker.likeness(seen, captions).double().numpy()
+        pictures = [str(picture) for picture, _ in neighbours]
+        near = np.array([weight for _, weight in neighbours])
+        agreement = [near @ self._scorer.score_under(pictures, [str(word) for word in one.words]) for one in nbest]
+        likeness = self._reranker.likeness(seen, [one.words for one in nbest]).double().numpy()
         return np.column_stack([[one.score for one in nbest], likeness, _CIDER_SCALE * np.array(agreement)])
 
     def __call__(self, features: Tensor, nbest: Sequence[Decoded]) -> list[Decoded]:

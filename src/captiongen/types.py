@@ -74,7 +74,8 @@ class Hypothesis:
         caption: the words joined by spaces.
         words: the words with their probabilities (sub-word pieces multiplied).
         log_probability: natural log of the probability of all tokens, including the end token where there is one.
-        score: what the search ranked by (length-normalised log-probability).
+        score: what it was ranked by: the length-normalised log-probability, or, where a reranker chose, what all that
+            speaks for it weighs; comparable among the captions of one image only.
         is_complete: False when the search stopped at the length limit, not at the end token.
         confidence: the chance that it is as good as a person's caption of this image, 0..1; None where the model is not
             calibrated.

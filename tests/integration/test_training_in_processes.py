@@ -17,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from captiongen.params import DecodeParams, DecoderParams, TrainParams
+from captiongen.params import DecodeParams, DecoderParams, MatcherParams, RerankerParams, TrainParams
 from captiongen.ports import NullTracker
 from tests.tiny import tiny_encoder, tiny_processed
 from tests.trained import train_in
@@ -82,7 +82,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
-    """Every kind of phase, a last batch of one image, and no dropout, which two processes draw anew."""
+    """Every kind of phase, a reranker, a last batch of one image, and no dropout, which two processes draw anew."""
     encoder = tiny_encoder(tmp_path_factory.mktemp("weights"))
     return TrainParams(
         encoder=encoder,
@@ -100,7 +100,8 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> TrainParams:
             {"kind": "self_critical", "num_epochs": 1, "batch_size": 5, "learning_rate": 1e-4},
             {"kind": "self_critical", "num_epochs": 1, "batch_size": 5, "learning_rate": 1e-4, "draws": "beams"},
         ],
-        decode=DecodeParams(num_beams=2, max_tokens=12),
+        decode=DecodeParams(num_beams=2, max_tokens=12, choice="reranked"),
+        reranker=RerankerParams(matcher=MatcherParams(width=8, num_epochs=2)),
     )
 
 

@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from captiongen.errors import DataError
 from captiongen.files import write_atomically
 from captiongen.text.normalise import normalise_caption
-from captiongen.text.printable import printable
+from captiongen.text.printable import is_line, printable
 from captiongen.types import JsonObject
 
 #: Who may propose; `corrections/proposals/<source>.jsonl` holds what it proposes.
@@ -130,19 +130,24 @@ class Proposal:
         """Returns what a person proposes who looked at this and writes the right caption.
 
         Raises:
-            ValueError: no one caption is concerned, or `instead` is not a line of text with words in it.
+            ValueError: no one caption is concerned, or `instead` is no line of text with words in it, or the caption.
         """
         if self.kind is Kind.WEIGHT_IMAGES:
             raise ValueError(f"expected a proposal about one caption, found a {self.kind}")
-        if not instead.isprintable():
+        if not is_line(instead):
             raise ValueError(f"expected a line of text, found {instead!r}")
+        if instead == self.caption:
+            raise ValueError("expected other words than the caption has; reject the proposal if it is right")
         kind = self.kind if self.kind is Kind.ADD_IMAGE else Kind.RELABEL_CAPTION
         return replace(self, kind=kind, instead=instead)
 
     @property
     def concerns(self) -> tuple[object, ...]:
-        """What it is about: proposals about the same thing exclude each other."""
-        return (self.image_ids, self.caption, self.picture)
+        """What it is about: of several about the same thing one can be accepted.
+
+        Of equal captions one may be too many, and all of them wrong: that is not the same thing.
+        """
+        return (self.image_ids, self.caption, self.picture, self.kind is Kind.MERGE_CAPTIONS)
 
     def __str__(self) -> str:
         """Says in a line what would change, where, and the id."""

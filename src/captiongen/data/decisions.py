@@ -81,6 +81,8 @@ class Decisions:
     def decide(self, proposals: Iterable[Proposal], verdict: Verdict, *, by: str = "") -> list[Proposal]:
         """Decides; what was decided so before keeps its date and name.
 
+        Of what is accepted about the same thing the last one counts, and of several at once the first.
+
         Returns:
             Those on which this changed something.
         """
@@ -89,6 +91,10 @@ class Decisions:
         with self.alone:
             before = self.decided(verdict)
             new = [one for one in proposals if one.id not in before]
+            if verdict is Verdict.ACCEPTED:
+                new = list({one.concerns: one for one in reversed(new)}.values())[::-1]
+                about = {one.concerns for one in new}
+                before = {name: one for name, one in before.items() if one.proposal.concerns not in about}
             self._take_away({one.id for one in new}, other)
             if new:
                 write_decisions(self._file(verdict), [*before.values(), *(Decision(one, now, by) for one in new)])

@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
 MAX_PIXELS = 25_000_000
 #: The most scans of a JPEG: a progressive one has some ten, and each goes over all pixels again, be it 60 bytes long.
 MAX_SCANS = 100
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # not of pixels: stuffed bytes and restarts
+_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")  # not of pixels: stuffed bytes, restarts and TEM
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 
 _TRANSPOSITIONS = {

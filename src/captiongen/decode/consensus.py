@@ -29,7 +29,7 @@ def by_consensus(nbest: Sequence[Decoded], similarity: Similarity, *, temperatur
     """
     scores = np.array([one.score for one in nbest]) / temperature
     weights = np.exp(scores - scores.max())
-    alike = similarity([one.tokens[:-1] if one.is_complete else one.tokens for one in nbest])
+    alike = similarity([one.words for one in nbest])
     gains = alike @ (weights / weights.sum())
     places = sorted(range(len(nbest)), key=lambda place: (not nbest[place].is_complete, -gains[place]))
     return [nbest[place] for place in places]

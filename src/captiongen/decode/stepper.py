@@ -59,6 +59,11 @@ class Decoded:
     is_complete: bool
 
     @property
+    def words(self) -> tuple[int, ...]:
+        """The tokens without the end token."""
+        return self.tokens[:-1] if self.is_complete else self.tokens
+
+    @property
     def log_probability(self) -> float:
         """Sum over all tokens."""
         return float(sum(self.token_log_probabilities))

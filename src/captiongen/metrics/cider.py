@@ -84,9 +84,17 @@ class CiderScorer:
         Raises:
             DataError: there are no references for `image_id`.
         """
-        references = self._prepare(image_id)
+        return self.score_under([image_id], hypothesis)[0]
+
+    def score_under(self, image_ids: Sequence[str], hypothesis: Tokens) -> list[float]:
+        """Returns what `score` gives one caption for each of several images; cheaper than asking one by one.
+
+        Raises:
+            DataError: there are no references for one of them.
+        """
         vector = self._vectorise(hypothesis)
-        return _SCALE * sum(_similarity(vector, reference) for reference in references) / len(references)
+        of_images = (self._prepare(image_id) for image_id in image_ids)
+        return [_SCALE * sum(_similarity(vector, one) for one in of_one) / len(of_one) for of_one in of_images]
 
     def score_all(self, image_ids: Sequence[str], hypotheses: Sequence[Tokens]) -> npt.NDArray[np.float64]:
         """Scores captions one by one, shape (captions,); an image may come any number of times."""

@@ -55,7 +55,7 @@ class Reranker(nn.Module):
         is_small = matcher.tokenizer.vocabulary_size <= torch.iinfo(torch.int16).max
         self.register_buffer("pictures", torch.zeros(num_pictures, params.matcher.width))
         self.register_buffer("tokens", torch.zeros(num_tokens, dtype=torch.int16 if is_small else torch.int32))
-        self.register_buffer("lengths", torch.zeros(num_captions, dtype=torch.int16))
+        self.register_buffer("lengths", torch.zeros(num_captions, dtype=torch.int32))
         self.register_buffer("owners", torch.zeros(num_captions, dtype=torch.int32))
         self.register_buffer("weights", torch.tensor([1.0] + [0.0] * (len(EVIDENCE) - 1)))
 

@@ -20,7 +20,7 @@ class Word(BaseModel):
 
 
 class Alternative(BaseModel):
-    """A runner-up; `score` is the length-normalised log-probability it was ranked by."""
+    """A runner-up; `score` is what it was ranked by, as in `CaptionAnswer`."""
 
     caption: str
     score: float
@@ -57,7 +57,8 @@ class CaptionAnswer(BaseModel):
 
     Attributes:
         caption: the best caption.
-        score: the length-normalised log-probability that made it the best.
+        score: what made it the best: the length-normalised log-probability, or, where a reranker chose, the weight of
+            all that speaks for it; comparable among the captions of one picture only.
         is_complete: False when it was cut at the length limit.
         confidence: the chance that it is as good as a person's, 0..1; null where the model is not calibrated.
         is_doubtful: that chance is below what was asked of the model: better show no caption.

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -29,7 +30,7 @@ from captiongen.model.reranker import EVIDENCE
 from captiongen.params import RerankerParams, SelectionParams, TrainParams
 from captiongen.ports import NullTracker, Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.training.inputs import load_features
+from captiongen.training.inputs import load_features, pool
 from captiongen.training.phases import PhasedTraining, Trained
 from captiongen.training.processes import first_before_others, is_first
 from captiongen.training.reranking import fit_weights, train_reranker
@@ -115,19 +116,23 @@ def _add_reranker(
     *,
     cache: Path,
 ) -> None:
-    """Gives the trained captioner its reranker; all processes wait for the features, the first one learns."""
+    """Gives the trained captioner its reranker; all processes wait for the features, the first one learns.
+
+    Images that people weighted with 0 are forgotten here too.
+    """
     device = captioner.decoder.image_positions.device
     splits: tuple[Split, ...] = ("train", "dev")
     features = {split: load_features(data, split, captioner.encoder, cache, device=device) for split in splits}
     if not is_first():
         return
     captioner.eval()
-    made = train_reranker(
-        reranker, tokenizer, features=features["train"], captions=list(data.references("train").values())
-    )
+    weights = data.sampling_weights()
+    is_shown = np.array([weights.get(image_id, 1.0) > 0 for image_id in data.references("train")])
+    captions = list(compress(data.references("train").values(), is_shown))
+    made = train_reranker(reranker, tokenizer, pooled=pool(features["train"])[is_shown], captions=captions)
     dev = limit(data.references("dev"), params.selection.max_images)
-    weights = fit_weights(made, captioner, tokenizer, params.decode, features=features["dev"], dev=dev)
-    told = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(EVIDENCE, weights, strict=True))
+    fitted = fit_weights(made, captioner, tokenizer, params.decode, features=features["dev"][: len(dev)], dev=dev)
+    told = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(EVIDENCE, fitted, strict=True))
     tqdm.write(f"reranker: weights of the evidence are {told}", sys.stderr)
     captioner.reranker = made
 

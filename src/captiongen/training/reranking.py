@@ -21,7 +21,6 @@ from captiongen.params import DecodeParams, RerankerParams
 from captiongen.reranking import FloatArray, NbestRanking
 from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.training.inputs import pool
 from captiongen.training.matching import train_matcher
 from captiongen.types import Captions
 
@@ -30,23 +29,27 @@ FeatureMaps = npt.NDArray[Any]  # (images, C, G, G)
 
 
 def train_reranker(
-    params: RerankerParams, tokenizer: CaptionTokenizer, *, features: FeatureMaps, captions: Sequence[Sequence[str]]
+    params: RerankerParams,
+    tokenizer: CaptionTokenizer,
+    *,
+    pooled: npt.NDArray[np.float32],
+    captions: Sequence[Sequence[str]],
 ) -> Reranker:
     """Teaches a matcher, and has it remember the train split; the likelihood alone decides until weights are fitted.
 
     Args:
         params: the section `train.reranker`.
         tokenizer: of the captioner.
-        features: of the train split, by the captioner's encoder.
-        captions: of each image, in the order of `features`.
+        pooled: (images, C) features of training pictures, by the captioner's encoder.
+        captions: of each image.
 
     Raises:
         DataError: there are fewer than two images.
         TrainingError: the matcher's loss is no longer a number.
     """
-    pooled = torch.from_numpy(pool(features))
-    matcher = train_matcher(params.matcher, pooled, captions, tokenizer)
-    return Reranker.remembering(params, matcher, pooled, captions)
+    seen = torch.from_numpy(pooled)
+    matcher = train_matcher(params.matcher, seen, captions, tokenizer)
+    return Reranker.remembering(params, matcher, seen, captions)
 
 
 def fit_weights(
@@ -68,6 +71,7 @@ def fit_weights(
         features: of the dev split, by the captioner's encoder.
         dev: image id -> captions, in the order of `features`.
     """
+    decode = decode.model_copy(update={"method": "beam", "choice": "reranked"})  # all beams, whatever is asked for now
     ranking = NbestRanking(reranker)
     scorer = CiderScorer({image_id: [metric_tokens(text) for text in of_one] for image_id, of_one in dev.items()})
     image_ids, evidence, worth = list(dev), list[FloatArray](), list[FloatArray]()

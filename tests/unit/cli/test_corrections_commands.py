@@ -186,6 +186,7 @@ def test_a_caption_can_be_rewritten():
     [
         (SLICE.id, "Two dogs .", "expected a proposal about one caption, found a weight_images"),
         (SURE.id, "...", "expected a caption with words"),
+        (SURE.id, "A dog .", "expected other words than the caption has"),
         (SURE.id, "a dog\x1b[2J", "expected a line of text"),
         ("123", "Two dogs .", "which none has"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
+from captiongen.data.corrections import CorrectionsFolder, Kind, Proposal, read_decisions, write_proposals
 from captiongen.data.decisions import Decisions, Verdict
 from tests.corrected import drop, relabel, weigh
 
@@ -59,6 +59,27 @@ def test_who_rewrote_a_caption_is_not_asked_to_drop_it(decisions: Decisions):
     decisions.undo([written.id])
     decisions.decide([other], Verdict.REJECTED)
     assert decisions.undecided() == [SURE, SLICE, UNSURE]
+
+
+def test_of_what_is_accepted_about_a_caption_the_last_counts(decisions: Decisions):
+    """Rewritten twice, or after it was dropped, a caption has one decision; of several at once the first is kept."""
+    first, second = SURE.rewritten("Two dogs ."), SURE.rewritten("Three dogs .")
+    for one in (SURE, first, second):
+        assert decisions.decide([one, SLICE], Verdict.ACCEPTED)[0] == one
+        assert set(decisions.decided(Verdict.ACCEPTED)) == {one.id, SLICE.id}
+    decisions.undo([second.id])
+    assert decisions.decide([first, SURE], Verdict.ACCEPTED) == [first]
+    decisions.decide([SURE, second], Verdict.REJECTED)
+    assert set(decisions.decided(Verdict.REJECTED)) == {SURE.id, second.id}
+
+
+def test_another_caption_of_the_image_and_how_often_one_stands_stay_open(decisions: Decisions):
+    """Only what is about the same caption is settled; that it stands there twice is another matter."""
+    twice = Proposal(Kind.MERGE_CAPTIONS, ("a",), "audit", "Twice.", 1.0, caption="A dog .")
+    other = drop("a", "A cat .", score=0.5)
+    write_proposals(FOLDER.proposals("audit"), [SURE, twice, other])
+    decisions.decide([SURE.rewritten("Two dogs .")], Verdict.ACCEPTED)
+    assert decisions.undecided() == [twice, SLICE, other]
 
 
 def test_deciding_the_same_again_writes_nothing(decisions: Decisions):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from captiongen.errors import CheckpointError
 from captiongen.model.checkpoint import load_captioner, read_manifest, write_captioner
@@ -56,6 +57,12 @@ def test_a_small_captioner_is_a_quarter_to_a_half_as_large(tmp_path):
     )
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, large)]
     assert 0.25 < sizes[0] / sizes[1] < 0.5
+    stored = load_file(small / "model.safetensors")
+    for name, tensor in stored.items():
+        if name.startswith("encoder."):
+            assert tensor.dtype in (torch.float16, torch.int64), name
+        elif tensor.ndim == 2:
+            assert tensor.dtype == torch.int8, name
     expected = load_captioner(large).captioner.state_dict()
     for name, tensor in load_captioner(small).captioner.state_dict().items():
         assert tensor.dtype == expected[name].dtype

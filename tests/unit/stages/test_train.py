@@ -29,6 +29,7 @@ from captiongen.params import (
     EncoderParams,
     MatcherParams,
     RerankerParams,
+    SelectionParams,
     TokenizerParams,
     TrainParams,
 )
@@ -150,6 +151,22 @@ def test_a_training_ends_with_a_reranker(tmp_path, data_folder, reranked):
     assert (learnt.slope, learnt.intercept) == pytest.approx(
         (trained.calibration.word.slope, trained.calibration.word.intercept), abs=1e-3
     )
+
+
+def test_a_reranker_learns_from_the_dev_images_that_choose(tmp_path, data_folder, reranked):
+    """With fewer of them than dev has, too."""
+    params = reranked("frozen", selection=SelectionParams(max_images=3))
+    assert train_in(params, data_folder, tmp_path).manifest.reranker is not None
+
+
+def test_what_is_never_shown_is_not_remembered(tmp_path, params, reranked):
+    """An image that people weighted with 0 has no caption in the captioner."""
+    data = open_processed(tiny_processed(tmp_path / "processed"))
+    hidden, *_ = data.references("train")
+    write_sampling_weights(data.folder, {hidden: 0.0})
+    train_in(reranked("frozen"), data.folder, tmp_path)
+    remembered = load_captioner(tmp_path / "captioner").captioner.reranker
+    assert len(remembered.captions()) == len(data.references("train")) - 1
 
 
 def test_another_reranker_repeats_no_phase(tmp_path, data_folder, params, reranked):

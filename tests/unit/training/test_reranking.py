@@ -6,10 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captiongen.inference import search
+from captiongen.metrics.cider import CiderScorer
 from captiongen.model.reranker import Reranker
 from captiongen.params import DecodeParams, MatcherParams, RerankerParams
+from captiongen.reranking import NbestRanking
+from captiongen.text.normalise import metric_tokens
 from captiongen.training.reranking import fit_weights, least_squares, train_reranker
-from tests.tiny import COLOURS, IMAGE_SIZE_PX, THINGS, tiny_captioner, tiny_captions, tiny_tokenizer
+from tests.tiny import COLOURS, IMAGE_SIZE_PX, THINGS, tiny_captioner, tiny_captions, tiny_reranker, tiny_tokenizer
 
 SCENES = [(colour, thing) for colour in COLOURS for thing in THINGS]
 CAPTIONS = [tiny_captions(*scene) for scene in SCENES]
@@ -18,18 +22,18 @@ PARAMS = RerankerParams(
 )
 
 
-def _telling_features() -> np.ndarray:
-    """One channel for each colour and thing, (images, C, 1, 1)."""
+def _telling() -> np.ndarray:
+    """One channel for each colour and thing, (images, C)."""
     names = [*COLOURS, *THINGS]
-    return np.array([[float(name in scene) for name in names] for scene in SCENES], dtype=np.float32)[..., None, None]
+    return np.array([[float(name in scene) for name in names] for scene in SCENES], dtype=np.float32)
 
 
 def test_after_training_a_picture_finds_pictures_with_like_captions():
     """The matcher has learned; the train split is remembered whole."""
-    reranker = train_reranker(PARAMS, tiny_tokenizer(), features=_telling_features(), captions=CAPTIONS)
+    reranker = train_reranker(PARAMS, tiny_tokenizer(), pooled=_telling(), captions=CAPTIONS)
     assert len(reranker.captions()) == len(SCENES)
-    for place, features in enumerate(_telling_features()):
-        seen, neighbours = reranker.look(torch.from_numpy(features))
+    for place, pooled in enumerate(_telling()):
+        seen, neighbours = reranker.look(torch.from_numpy(pooled)[:, None, None])
         assert neighbours[0][0] == place
         words = [tiny_tokenizer().encode(text)[1:-1] for text in ("a red ball", "a blue box")]
         red_ball, blue_box = reranker.likeness(seen, words).tolist()
@@ -38,20 +42,26 @@ def test_after_training_a_picture_finds_pictures_with_like_captions():
 
 
 def test_weights_are_fitted_on_the_captions_found():
-    """The same inputs give the same weights, none is below zero, and the reranker has them afterwards."""
-    captioner = tiny_captioner()
+    """Of each image, all its beams, whatever `decode` asks for: those weights, and the reranker has them afterwards."""
+    captioner, tokenizer = tiny_captioner(), tiny_tokenizer()
     num_channels, grid_size = captioner.encoder.measure(IMAGE_SIZE_PX)
     features = np.random.default_rng(0).normal(size=(len(SCENES), num_channels, grid_size, grid_size))
     dev = {"-".join(scene): captions for scene, captions in zip(SCENES, CAPTIONS, strict=True)}
-    found = []
-    for _ in range(2):
-        reranker = train_reranker(PARAMS, tiny_tokenizer(), features=features, captions=CAPTIONS)
-        decode = DecodeParams(num_beams=4, max_tokens=8, choice="reranked")
-        found.append(fit_weights(reranker, captioner, tiny_tokenizer(), decode, features=features, dev=dev))
-        np.testing.assert_allclose(reranker.weights, found[-1], rtol=1e-6)
-    np.testing.assert_array_equal(*found)
-    assert (found[0] >= 0).all()
-    assert found[0].any()
+    reranker = tiny_reranker(num_channels)
+    decode = DecodeParams(num_beams=4, num_hypotheses=1, max_tokens=8)
+    found = fit_weights(reranker, captioner, tokenizer, decode, features=features, dev=dev)
+    np.testing.assert_allclose(reranker.weights, found, rtol=1e-6)
+
+    scorer = CiderScorer({name: [metric_tokens(text) for text in of_one] for name, of_one in dev.items()})
+    ranking, evidence, worth = NbestRanking(reranker), [], []
+    wide = decode.model_copy(update={"num_hypotheses": 4})
+    for name, maps in zip(dev, torch.from_numpy(features).float(), strict=True):
+        with torch.inference_mode():
+            [nbest] = search(captioner.decoder, maps[None], wide)
+        evidence.append(ranking.evidence(maps, nbest))
+        worth.append(np.array([scorer.score(name, metric_tokens(tokenizer.decode(one.tokens))) for one in nbest]))
+    np.testing.assert_allclose(found, least_squares(evidence, worth), rtol=1e-3, atol=1e-6)
+    assert found[1:].any()
 
 
 @given(
@@ -83,9 +93,7 @@ def test_where_nothing_tells_captions_apart_the_search_keeps_its_order(worth):
 
 def test_a_reranker_is_made_of_what_was_given():
     """Nothing is drawn from a generator that was not seeded."""
-    first, second = (
-        train_reranker(PARAMS, tiny_tokenizer(), features=_telling_features(), captions=CAPTIONS) for _ in range(2)
-    )
+    first, second = (train_reranker(PARAMS, tiny_tokenizer(), pooled=_telling(), captions=CAPTIONS) for _ in range(2))
     assert isinstance(first, Reranker)
     for (name, one), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
