@@ -221,7 +221,9 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
                 tokenizer=tokenizer,
             )
         captioner.load_state_dict(state)
-    except (RuntimeError, KeyError, SafetensorError) as error:
+        if captioner.reranker is not None:
+            captioner.reranker.check()
+    except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder / WEIGHTS_FILE} does not fit the model its manifest names: {reason}") from error
     return LoadedCaptioner(captioner.eval(), tokenizer, manifest)

@@ -107,6 +107,26 @@ class Reranker(nn.Module):
             num_tokens=len(state["tokens"]),
         )
 
+    def check(self) -> None:
+        """Refuses tensors that fit each other in shape alone.
+
+        Raises:
+            ValueError: captions of no picture, words of no vocabulary, lengths that are not those of the words, or
+                numbers that are none.
+        """
+        if not len(self.pictures):
+            raise ValueError("expected a reranker that remembers pictures, found none")
+        if (self.lengths < 0).any() or int(self.lengths.sum()) != len(self.tokens):
+            raise ValueError(f"expected captions of {len(self.tokens):,} words, found lengths of other ones")
+        for name, numbers, limit in (
+            ("owners", self.owners, len(self.pictures)),
+            ("tokens", self.tokens, self.matcher.tokenizer.vocabulary_size),
+        ):
+            if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < limit:
+                raise ValueError(f"expected {name} of 0 to {limit - 1:,}, found {numbers.min()} to {numbers.max()}")
+        if not all(tensor.isfinite().all() for tensor in self.state_dict().values()):
+            raise ValueError("expected a reranker of numbers, found some that are none")
+
     def captions(self) -> list[list[tuple[int, ...]]]:
         """Returns the words of each training picture's captions."""
         found: list[list[tuple[int, ...]]] = [[] for _ in self.pictures]

@@ -79,3 +79,33 @@ def test_one_is_built_that_a_stored_state_fits():
     again.load_state_dict(reranker.state_dict())
     assert again.eval().captions() == reranker.captions()
     assert again.look(pooled[2][:, None, None])[1] == reranker.look(pooled[2][:, None, None])[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("lengths", lambda tensor: tensor + 1),
+        ("lengths", lambda tensor: -tensor),
+        ("owners", lambda tensor: tensor - 1),
+        ("owners", lambda tensor: tensor + len(CAPTIONS)),
+        ("tokens", lambda tensor: tensor + tiny_tokenizer().vocabulary_size),
+        ("tokens", lambda tensor: tensor - 1000),
+        ("pictures", lambda tensor: tensor / 0.0),
+        ("weights", lambda tensor: tensor * float("nan")),
+    ],
+)
+def test_tensors_that_make_no_sense_are_refused(name, change):
+    """A file whose shapes fit may still hold captions of no picture, or what is no number."""
+    reranker, _ = _made()
+    reranker.check()
+    reranker.load_state_dict({**reranker.state_dict(), name: change(getattr(reranker, name))})
+    with pytest.raises(ValueError, match="expected"):
+        reranker.check()
+
+
+def test_without_pictures_there_is_nothing_to_remember():
+    """Such a reranker could compare a picture with none."""
+    params = RerankerParams(matcher=MatcherParams(width=8))
+    matcher = CaptionMatcher(params.matcher, num_channels=NUM_CHANNELS, tokenizer=tiny_tokenizer())
+    with pytest.raises(ValueError, match="remembers pictures, found none"):
+        Reranker(params, matcher, num_pictures=0, num_captions=0, num_tokens=0).check()

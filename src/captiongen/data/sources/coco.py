@@ -61,8 +61,8 @@ def _read(path: Path) -> tuple[list[object], list[object]]:
         raise SourceError(
             f"Expected COCO captions at {path}, found none ({error.strerror}). Correct ingest.coco in params.yaml."
         ) from error
-    except ValueError as error:
-        raise SourceError(f"{path} is no UTF-8 JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # nested a thousand deep
+        raise SourceError(f"{path} is no UTF-8 JSON of COCO captions: {error}") from error
     images, annotations = _get(content, "images"), _get(content, "annotations")
     if not isinstance(images, list) or not isinstance(annotations, list):
         raise SourceError(f"{path}: expected an object with the lists `images` and `annotations`, as COCO has.")

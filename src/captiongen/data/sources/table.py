@@ -80,7 +80,7 @@ def _check_header(header: list[str], path: Path, table: TableParams) -> None:
 def _parse_json(line: str) -> _Cells:
     try:
         cells = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     return cells if isinstance(cells, dict) else line
 

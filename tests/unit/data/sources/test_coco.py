@@ -76,6 +76,7 @@ def test_faults_are_rejected_with_reasons(tmp_path: Path):
     ("content", "match"),
     [
         (b"{", "no UTF-8 JSON"),
+        (b'{"images": ' + b"[" * 100_000, "no UTF-8 JSON of COCO captions"),
         (b"[]", "lists"),
         (b'{"images": []}', "lists"),
         (b"\xff\xfe", "no UTF-8 JSON"),
