@@ -290,7 +290,10 @@ class MatcherParams(_Section):
 
 
 class RerankerParams(_Section):
-    """What chooses among the captions that a search found (`decode.choice: reranked`)."""
+    """What chooses among the captions that a search found (`decode.choice: reranked`).
+
+    The captioner then carries the captions of the train split, as tokens.
+    """
 
     matcher: MatcherParams = MatcherParams()
     num_neighbours: Count = 30  # training pictures, the most alike, whose captions are asked
@@ -307,7 +310,9 @@ class DecodeParams(_Section):
     num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
     no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
     min_confidence: Fraction = 0.0  # a caption with a lower chance of being as good as a person's is marked doubtful
-    choice: Literal["likeliest", "consensus", "reranked"] = "likeliest"  # beam only: the first of the n-best list
+    #: Beam only, which of the captions found is the first: as the search ranks them, the one that the others agree with
+    #: most, or what a reranker finds best (`train.reranker`).
+    choice: Literal["likeliest", "consensus", "reranked"] = "likeliest"
     temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only

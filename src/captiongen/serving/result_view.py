@@ -142,5 +142,5 @@ def _candidates(result: CaptionResult) -> str:
         for one in result.hypotheses
     )
     heading = "<h3>Captions it weighed <small>score</small></h3>"
-    note = '<p class="cg-hint">Score: log-probability, normalised by length. The nearer to 0, the surer.</p>'
+    note = '<p class="cg-hint">Score: what they were ranked by, for this picture only. The higher, the better.</p>'
     return f'<div class="cg-candidates">{heading}<ol>{rows}</ol>{note}</div>'
