@@ -296,8 +296,10 @@ class RerankerParams(_Section):
     """
 
     matcher: MatcherParams = MatcherParams()
-    num_neighbours: Count = 30  # training pictures, the most alike, whose captions are asked
-    temperature: Positive = 0.125  # of their cosines: how much more the nearest of them count
+    # Training pictures, the most alike, whose captions are asked; each costs half a millisecond a picture.
+    num_neighbours: Annotated[int, Field(ge=1, le=1000)] = 30
+    # Of their cosines: how much more the nearest of them count.
+    temperature: Annotated[float, Field(ge=0.001, le=1000.0)] = 0.125
 
 
 class DecodeParams(_Section):

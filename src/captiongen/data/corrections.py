@@ -27,6 +27,7 @@ from captiongen.types import JsonObject
 Origin = Literal["audit", "analysis", "feedback"]
 SOURCES: tuple[Origin, ...] = get_args(Origin)
 _ID_DIGITS = 12
+_MAX_LETTERS = 1000  # that a person writes
 _MAX_NAME = 128  # characters: file systems take 255, and a file that is being written has a longer name
 _FILE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{,{_MAX_NAME - 1}}}")
 _SHOWN_CHARACTERS = 40
@@ -136,6 +137,8 @@ class Proposal:
             raise ValueError(f"expected a proposal about one caption, found a {self.kind}")
         if not is_line(instead):
             raise ValueError(f"expected a line of text, found {instead!r}")
+        if len(instead) > _MAX_LETTERS:
+            raise ValueError(f"expected a caption of {_MAX_LETTERS:,} letters at most, found {len(instead):,}")
         if instead == self.caption:
             raise ValueError("expected other words than the caption has; reject the proposal if it is right")
         kind = self.kind if self.kind is Kind.ADD_IMAGE else Kind.RELABEL_CAPTION

@@ -163,11 +163,18 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
 
 
 def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor * state[name + _SCALE][:, None] if name + _SCALE in state else tensor
-        for name, tensor in state.items()
-        if not name.endswith(_SCALE)
-    }
+    """Weights as they were before `_packed`.
+
+    Raises:
+        ValueError: a matrix of int8 and its scales are not of one make.
+    """
+    unpacked = dict(state)
+    for name in [name for name, tensor in state.items() if tensor.dtype == torch.int8]:
+        scale = unpacked.pop(name + _SCALE, None)
+        if scale is None or scale.shape != state[name].shape[:1] or not scale.is_floating_point():
+            raise ValueError(f"expected a scale for each row of {name}, found {None if scale is None else scale.shape}")
+        unpacked[name] = state[name] * scale[:, None]
+    return unpacked
 
 
 def read_manifest(folder: Path) -> CaptionerManifest:
@@ -203,16 +210,16 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
     manifest = read_manifest(folder)
     check_hash(folder / WEIGHTS_FILE, manifest.weights_sha256)
     check_hash(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
-    captioner = build_captioner(
-        manifest.encoder,
-        manifest.decoder,
-        image_size_px=manifest.image_size_px,
-        vocabulary_size=manifest.vocabulary_size,
-        max_tokens=manifest.max_tokens,
-        with_encoder_weights=False,
-    )
     tokenizer = CaptionTokenizer.load(folder / TOKENIZER_FILE)
     try:
+        captioner = build_captioner(
+            manifest.encoder,
+            manifest.decoder,
+            image_size_px=manifest.image_size_px,
+            vocabulary_size=manifest.vocabulary_size,
+            max_tokens=manifest.max_tokens,
+            with_encoder_weights=False,
+        )
         state = _unpacked(load_file(folder / WEIGHTS_FILE))
         if manifest.reranker is not None:
             captioner.reranker = Reranker.fitting(
@@ -221,9 +228,11 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
                 tokenizer=tokenizer,
             )
         captioner.load_state_dict(state)
+        if not all(tensor.isfinite().all() for tensor in captioner.state_dict().values()):
+            raise ValueError("expected weights that are numbers, found some that are none")
         if captioner.reranker is not None:
             captioner.reranker.check()
-    except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, SafetensorError) as error:  # of tensors of any shape
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder / WEIGHTS_FILE} does not fit the model its manifest names: {reason}") from error
     return LoadedCaptioner(captioner.eval(), tokenizer, manifest)

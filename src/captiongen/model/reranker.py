@@ -96,7 +96,11 @@ class Reranker(nn.Module):
 
         Raises:
             KeyError: a tensor is missing.
+            ValueError: one that counts is not of whole numbers.
         """
+        for name in ("tokens", "lengths", "owners"):
+            if state[name].is_floating_point():
+                raise ValueError(f"expected whole numbers in {name}, found {state[name].dtype}")
         num_channels = state["matcher.projection.weight"].shape[1]
         matcher = CaptionMatcher(params.matcher, num_channels=num_channels, tokenizer=tokenizer)
         return cls(
@@ -124,8 +128,12 @@ class Reranker(nn.Module):
         ):
             if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < limit:
                 raise ValueError(f"expected {name} of 0 to {limit - 1:,}, found {numbers.min()} to {numbers.max()}")
-        if not all(tensor.isfinite().all() for tensor in self.state_dict().values()):
-            raise ValueError("expected a reranker of numbers, found some that are none")
+        if (torch.bincount(self.owners, minlength=len(self.pictures)) == 0).any():
+            raise ValueError("expected captions of every picture that is remembered, found some without")
+        if not (self.weights.isfinite().all() and (self.weights >= 0).all() and self.weights.any()):
+            raise ValueError(f"expected weights of 0 and more, not all 0, found {self.weights.tolist()}")
+        if not self.pictures.isfinite().all():
+            raise ValueError("expected pictures of numbers, found some that are none")
 
     def captions(self) -> list[list[tuple[int, ...]]]:
         """Returns the words of each training picture's captions."""

@@ -133,8 +133,8 @@ def _require_same(
     if (wanted := loaded.manifest.preprocessing) != data.preprocessing:
         raise DataError(
             f"The captioner wants {wanted}, {data.folder} holds {data.preprocessing}: its attention cannot be shown on "
-            f"these pictures. Set image_size_px: {wanted.image_size_px} and resize: {wanted.resize} under preprocess in "
-            "params.yaml, and run `dvc repro preprocess`."
+            f"these pictures. Set image_size_px: {wanted.image_size_px} and resize: {wanted.resize} under preprocess "
+            "in params.yaml, and run `dvc repro preprocess`."
         )
 
 

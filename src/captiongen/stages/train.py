@@ -83,6 +83,8 @@ def train(
             raise DataError(
                 f"{data_folder}: expected images in split {split}, found none. Look at the manifest's splits."
             )
+    if params.reranker is not None and data.counts["train"] < 2:
+        raise DataError(f"{data_folder}: expected two training images at least for a reranker, found one.")
     with _only_trainer(state_folder) if is_first() else nullcontext():
         tracker.log_params(_flat(params.model_dump()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from captiongen.errors import CheckpointError
+from captiongen.files import sha256_of_file
 from captiongen.model.checkpoint import load_captioner, read_manifest, write_captioner
 from tests.tiny import tiny_model_folder, tiny_reranker
 
@@ -126,3 +127,44 @@ def test_a_manifest_of_another_version_is_refused(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
     with pytest.raises(CheckpointError, match="format_version"):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("decoder.embedding.weight.row_scale"),
+        lambda state: state.update({"decoder.embedding.weight.row_scale": torch.ones(1)}),
+        lambda state: state.update({"junk.row_scale": torch.ones(3)}),
+        lambda state: state["reranker.pictures.row_scale"].fill_(torch.nan),
+        lambda state: state["decoder.embedding.weight.row_scale"].fill_(torch.inf),
+        lambda state: state.update({"reranker.owners": torch.tensor(0)}),
+        lambda state: state.update({"reranker.owners": state["reranker.owners"] * 0}),
+        lambda state: state.update({"reranker.owners": state["reranker.owners"].float()}),
+        lambda state: state["reranker.weights"].neg_(),
+        lambda state: state.update({"reranker.matcher.projection.weight": torch.zeros(3, dtype=torch.float32)}),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(tmp_path, change):
+    """Though their hash is right: whoever made the file is told, and nobody gets a caption of it."""
+    folder = tiny_model_folder(tmp_path / "captioner", has_reranker=True, storage="small")
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    _forge(folder, state)
+    with pytest.raises(CheckpointError, match="does not fit the model its manifest names"):
+        load_captioner(folder)
+
+
+@pytest.mark.parametrize("wrong", [{"vocabulary_size": -1}, {"max_tokens": -3}, {"image_size_px": 0}])
+def test_sizes_that_make_no_sense_are_refused(tmp_path, wrong):
+    """A manifest that names a model that cannot be."""
+    folder = tiny_model_folder(tmp_path / "captioner")
+    _forge(folder, load_file(folder / "model.safetensors"), **wrong)
+    with pytest.raises(CheckpointError, match="does not fit the model its manifest names"):
+        load_captioner(folder)
+
+
+def _forge(folder, state, **changes) -> None:
+    save_file(state, folder / "model.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"weights_sha256": sha256_of_file(folder / "model.safetensors"), **changes}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
