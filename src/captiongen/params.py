@@ -117,6 +117,9 @@ class EncoderParams(_Section):
     weights: str = "none"  # none: random; hub: timm's own; else a safetensors file, of timm or of a captioner
     weights_sha256: str | None = None  # of that file, checked at load; without one for `none` and `hub`
     drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
+    # What residual branches of random weights are scaled by at first. timm's own for ConvNeXt, 1e-6, suits trainings of
+    # hundreds of epochs: it keeps every block shut for the first thousand steps. None: timm's own.
+    layer_scale: Positive | None = None
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
     is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
 
@@ -199,6 +202,8 @@ class PhaseParams(_Section):
     max_gradient_norm: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # running average of the weights, 0: off
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
+    # muon: matrices move by orthogonal steps as large as AdamW's (arXiv 2502.16982), all else by AdamW.
+    optimiser: Literal["adamw", "muon"] = "adamw"
 
 
 class CaptionerParams(_Section):
@@ -235,6 +240,10 @@ class DistilledPhase(PhaseParams):
     teacher: Annotated[EncoderParams, AfterValidator(_require_known_weights), AfterValidator(_require_trained)]
     class_weight: Annotated[float, Field(ge=0.0)] = 0.1  # of the teacher's classes beside its map, where it has any
     temperature: Positive = 1.0  # of the classes
+    # Of the maps of earlier stages beside the last one, wherever both encoders have one of that stride.
+    hint_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    # Side of the views. A smaller one than the data's is faster; dev pictures are looked at as they are. None: theirs.
+    view_size_px: Annotated[int, Field(ge=32, le=1024)] | None = None
     augmentation: AugmentationParams = AugmentationParams(min_crop_area=0.25, mirror=True)  # one view for both
     mixup: bool = False  # pictures are blended in pairs, in shares from 0 to 1
     unlabelled: UnlabelledParams | None = None  # learned from beside the training pictures

@@ -129,20 +129,21 @@ def epoch_batches(
     augmentation: AugmentationParams,
     seed: int,
     epoch: int,
+    view_size_px: int | None = None,
     rank: int = 0,
     num_processes: int = 1,
 ) -> Iterator[Batch]:
     """Yields every image as often as its weight says, shuffled; the same seed and epoch give the same batches.
 
     Where several processes train, `batch_size` is that of all together, and each is given its share of every batch; one
-    with fewer images than processes goes to each of them whole.
+    with fewer images than processes goes to each of them whole. Pictures keep their size, or get `view_size_px`.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(data.epoch_size, generator=generator).tolist()
     # Each draws from a generator of its own: what becomes of it does not depend on who else is in its share.
     seeds = torch.randint(2**62, (len(order),), generator=generator)
     shown = _shown(data, generator)
-    augment = Augmentation(augmentation)
+    augment = Augmentation(augmentation, view_size_px=view_size_px)
     for start in range(0, len(order), batch_size):
         # Sorted positions read the memory map front to back; the order inside a batch does not matter.
         places = sorted(order[start : start + batch_size])
@@ -196,11 +197,11 @@ def pad(rows: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
 class Augmentation:
     """Random crops, colours and mirror images; each picture draws from its own generator, so it can be repeated."""
 
-    def __init__(self, params: AugmentationParams) -> None:
-        self._params = params
+    def __init__(self, params: AugmentationParams, *, view_size_px: int | None = None) -> None:
+        self._params, self._view_size_px = params, view_size_px
 
     def __call__(self, pictures: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, list[bool]]:
-        """(B, 3, S, S) uint8 and B generators -> the same shape, and which of them were mirrored."""
+        """(B, 3, S, S) uint8 and B generators -> views of the size asked for, and which of them were mirrored."""
         changed, is_mirrored = [], []
         for picture, generator in zip(pictures, generators, strict=True):
             mirrored = self._params.mirror and _uniform(generator, 0.0, 1.0) < 0.5
@@ -210,16 +211,20 @@ class Augmentation:
         return torch.stack(changed), is_mirrored
 
     def _crop(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        if self._params.min_crop_area >= 1.0:
+        side = picture.shape[-1]
+        size = self._view_size_px or side
+        if self._params.min_crop_area >= 1.0 and size == side:
             return picture
         from torchvision.transforms.v2 import functional as transforms
 
-        side = picture.shape[-1]
+        if self._params.min_crop_area >= 1.0:
+            whole: Tensor = transforms.resize(picture, [size, size], antialias=True)
+            return whole
         area = _uniform(generator, self._params.min_crop_area, 1.0)
         aspect = _uniform(generator, 0.8, 1.25)
         height, width = (min(side, max(1, round(side * (area * ratio) ** 0.5))) for ratio in (aspect, 1.0 / aspect))
         top, left = (int(_uniform(generator, 0.0, side - extent + 1)) for extent in (height, width))
-        cropped: Tensor = transforms.resized_crop(picture, top, left, height, width, [side, side], antialias=True)
+        cropped: Tensor = transforms.resized_crop(picture, top, left, height, width, [size, size], antialias=True)
         return cropped
 
     def _colour(self, picture: Tensor, generator: torch.Generator) -> Tensor:

@@ -52,12 +52,35 @@ class ImageEncoder(nn.Module):
         Returns:
             (B, C, G, G) features.
         """
-        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalised = self._normalise(images)
         if self._earlier_stage is None:
             return cast(Tensor, self.backbone.forward_features(normalised))
         last, (earlier,) = self.backbone.forward_intermediates(normalised, indices=[self._earlier_stage])
-        pooled = F.adaptive_avg_pool2d(earlier, last.shape[-2:])
-        return torch.cat([last, pooled], dim=1)
+        return _with_earlier(last, earlier)
+
+    def forward_with_stages(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """As `forward`, and the maps of the stages that are finer than the last.
+
+        Returns:
+            (B, C, G, G) features, and by their stride in px, finest first, the maps (B, C', S / stride, S / stride).
+        """
+        finer = self._finer_stages()
+        wanted = sorted({*finer.values(), *([] if self._earlier_stage is None else [self._earlier_stage])})
+        last, maps = self.backbone.forward_intermediates(self._normalise(images), indices=wanted)
+        of_stage = dict(zip(wanted, maps, strict=True))
+        features = last if self._earlier_stage is None else _with_earlier(last, of_stage[self._earlier_stage])
+        return features, {stride: of_stage[index] for stride, index in finer.items()}
+
+    def stage_channels(self) -> dict[int, int]:
+        """C' of the maps that `forward_with_stages` adds, by their stride in px."""
+        return {stride: self.backbone.feature_info[index]["num_chs"] for stride, index in self._finer_stages().items()}
+
+    def _finer_stages(self) -> dict[int, int]:
+        strides = [stage["reduction"] for stage in self.backbone.feature_info]
+        return {stride: index for index, stride in enumerate(strides) if stride < strides[-1]}
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def keep_batch_statistics(self) -> None:
         """From now on batch norms normalise by the statistics they have learned, in training mode too.
@@ -131,6 +154,8 @@ def build_encoder(params: EncoderParams, *, with_weights: bool = True, with_clas
     options: dict[str, object] = {"drop_path_rate": params.drop_path} if params.drop_path else {}
     if params.output_stride != 32:
         options["output_stride"] = params.output_stride
+    if params.layer_scale is not None:
+        options["ls_init_value"] = params.layer_scale
     try:
         backbone = timm.create_model(params.name, pretrained=weights == "hub", **options)
     except Exception as error:  # timm raises RuntimeError, hub errors, and TypeErrors of the model's own
@@ -148,6 +173,11 @@ def _why_not_built(params: EncoderParams, error: Exception) -> str:
         return (
             f"Could not get pretrained weights of {params.name!r} from the model hub: {detail}. Offline, import a file "
             "with `captiongen fetch weights FILE` and set weights to its path in params.yaml."
+        )
+    if params.layer_scale is not None and "ls_init_value" in detail:
+        return (
+            f"The encoder {params.name!r} does not scale its residual branches: layer_scale={params.layer_scale} has "
+            "nothing to set. Remove it, or choose a model that does, such as convnext_nano."
         )
     return (
         f"timm could not build the encoder {params.name!r}: {detail}. "
@@ -197,6 +227,11 @@ def _fit(backbone: Any, state: dict[str, Tensor], params: EncoderParams, path: P
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
+
+
+def _with_earlier(last: Tensor, earlier: Tensor) -> Tensor:
+    """(B, C, G, G) and a finer map of C' channels -> (B, C + C', G, G)."""
+    return torch.cat([last, F.adaptive_avg_pool2d(earlier, (last.shape[2], last.shape[3]))], dim=1)
 
 
 def _stage_before_last(backbone: Any, params: EncoderParams) -> int:

@@ -1,7 +1,8 @@
 """An encoder learns from a trained encoder: its feature map and its classes, both looking at the same view.
 
 Long training under strong augmentation, the teacher looking at every view anew, lets a small student match a large
-teacher: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent" (arXiv 2106.05237).
+teacher: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent" (arXiv 2106.05237). The
+maps of earlier stages show the way where there is less patience: hints of Romero et al. 2015 (arXiv 1412.6550).
 
 Shapes: B images, S side in px, C channels and G side of a feature map, V classes.
 """
@@ -27,10 +28,36 @@ _BATCH_SIZE = 32
 _NUM_STANDARDISING = 512
 #: Of the mean deviation. A channel that hardly ever fires would else become the loudest of all.
 _LEAST_DEVIATION = 0.1
+#: Stands for the last map where maps are named by their stride.
+_LAST = 0
+
+
+class StandardisedMap:
+    """A map whose channels have mean 0 and deviation 1 over some pictures.
+
+    Args:
+        moments: (2, images, C): the mean of each channel over an image's positions, and that of its square.
+    """
+
+    def __init__(self, moments: Tensor) -> None:
+        mean, square = moments.double().mean(dim=1)  # each (C,)
+        deviation = (square - mean.square()).clamp_min(0.0).sqrt()
+        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation.mean()))
+        self._mean, self._deviation = (each.float().view(1, -1, 1, 1) for each in (mean, deviation))
+
+    @property
+    def num_channels(self) -> int:
+        """C of the map."""
+        return int(self._mean.shape[1])
+
+    def __call__(self, features: Tensor, grid_size: int) -> Tensor:
+        """(B, C, G', G') -> (B, C, G, G) float, on the student's grid."""
+        standardised = (features.float() - self._mean) / self._deviation
+        return F.interpolate(standardised, size=(grid_size, grid_size), mode="bilinear", antialias=True)
 
 
 class Teacher:
-    """A trained encoder whose map is standardised: each channel has mean 0 and deviation 1 over some pictures.
+    """A trained encoder with its maps standardised: the last, and those of the stages before by their stride in px.
 
     Args:
         encoder: put into evaluation mode and closed to gradients.
@@ -39,24 +66,16 @@ class Teacher:
 
     def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any]) -> None:
         self.encoder = encoder.eval().requires_grad_(False)
-        moments = []
+        moments: dict[int, list[Tensor]] = {}
         for images in _batches(pictures[:: math.ceil(len(pictures) / _NUM_STANDARDISING)]):
-            features = encoder(images.to(encoder.mean.device)).double()
-            moments.append(torch.stack([features.mean(dim=(2, 3)), features.square().mean(dim=(2, 3))]))  # (2, B, C)
-        mean, square = torch.cat(moments, dim=1).mean(dim=1)  # each (C,)
-        deviation = (square - mean.square()).clamp_min(0.0).sqrt()
-        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation.mean()))
-        self._mean, self._deviation = (each.float().view(1, -1, 1, 1) for each in (mean, deviation))
-
-    @property
-    def num_channels(self) -> int:
-        """C of its map."""
-        return int(self._mean.shape[1])
-
-    def standardise(self, features: Tensor, grid_size: int) -> Tensor:
-        """(B, C, G', G') features of its encoder -> (B, C, G, G) float, on the student's grid."""
-        standardised = (features.float() - self._mean) / self._deviation
-        return F.interpolate(standardised, size=(grid_size, grid_size), mode="bilinear", antialias=True)
+            last, stages = encoder.forward_with_stages(images.to(encoder.mean.device))
+            for stride, features in {_LAST: last, **stages}.items():
+                of_channels = features.double().flatten(2)  # (B, C, G * G)
+                moments.setdefault(stride, []).append(
+                    torch.stack([of_channels.mean(dim=2), of_channels.square().mean(dim=2)])
+                )
+        standards = {stride: StandardisedMap(torch.cat(batches, dim=1)) for stride, batches in moments.items()}
+        self.standardise, self.hints = standards.pop(_LAST), standards
 
 
 class EncoderStudent(nn.Module):
@@ -64,43 +83,64 @@ class EncoderStudent(nn.Module):
 
     Args:
         encoder: of a captioner, which learns in place.
-        teacher: whose map and classes are learned.
+        teacher: whose maps and classes are learned.
         image_size_px: S.
+        with_hints: also learns the maps of the stages that both have.
     """
 
-    def __init__(self, encoder: ImageEncoder, teacher: Teacher, *, image_size_px: int) -> None:
+    def __init__(
+        self, encoder: ImageEncoder, teacher: Teacher, *, image_size_px: int, with_hints: bool = False
+    ) -> None:
         super().__init__()
         num_channels, _ = encoder.measure(image_size_px)
         self.encoder = encoder
-        self.projector = nn.Conv2d(num_channels, teacher.num_channels, kernel_size=1)
+        self.projector = nn.Conv2d(num_channels, teacher.standardise.num_channels, kernel_size=1)
         num_classes = teacher.encoder.num_classes
         self.classifier = nn.Linear(num_channels, num_classes) if num_classes else None
+        of_stages = encoder.stage_channels() if with_hints else {}
+        self.hint_projectors = nn.ModuleDict(
+            {
+                str(stride): nn.Conv2d(of_stages[stride], hint.num_channels, kernel_size=1)
+                for stride, hint in teacher.hints.items()
+                if stride in of_stages
+            }
+        )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, S, S) -> the teacher's standardised map as it guesses it, (B, C, G, G), and class logits (B, V)."""
-        features = self.encoder(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None, dict[int, Tensor]]:
+        """Guesses what the teacher sees in (B, 3, S, S) images.
+
+        Returns:
+            its standardised map (B, C, G, G), class logits (B, V), and the maps of earlier stages by their stride.
+        """
+        features, stages = (
+            self.encoder.forward_with_stages(images) if self.hint_projectors else (self.encoder(images), {})
+        )
         logits = None if self.classifier is None else self.classifier(features.mean(dim=(2, 3)))
-        return self.projector(features), logits
+        hints = {int(stride): project(stages[int(stride)]) for stride, project in self.hint_projectors.items()}
+        return self.projector(features), logits, hints
 
 
 class EncoderDistillation:
-    """Mean squared error of the standardised map, and the `divergence` of the classes where the teacher has any.
+    """Mean squared error of the standardised maps, and the `divergence` of the classes where the teacher has any.
 
     Args:
         teacher: looks at the very pictures that the student looks at.
-        phase: weight and temperature of the classes, and whether pictures are blended.
+        phase: weights of hints and classes, their temperature, and whether pictures are blended.
     """
 
     def __init__(self, teacher: Teacher, phase: DistilledPhase) -> None:
         self._teacher, self._phase = teacher, phase
 
     def __call__(self, student: EncoderStudent, batch: Batch, *, step: int) -> Tensor:
-        """Returns the loss; a student that knows but the mean of the map has a squared error of about 1."""
+        """Returns the loss; a student that knows but the mean of a map has a squared error of about 1."""
         images = _blended(batch.inputs) if self._phase.mixup else batch.inputs
-        predicted, logits = student(images)
+        predicted, logits, hints = student(images)
         encoder = self._teacher.encoder
-        features = encoder(images)
+        features, stages = encoder.forward_with_stages(images) if hints else (encoder(images), {})
         loss = F.mse_loss(predicted.float(), self._teacher.standardise(features, predicted.shape[-1]))
+        for stride, hint in hints.items():
+            target = self._teacher.hints[stride](stages[stride], hint.shape[-1])
+            loss = loss + self._phase.hint_weight * F.mse_loss(hint.float(), target)
         if logits is not None and self._phase.class_weight:
             of_classes = divergence(logits, encoder.classify(features), temperature=self._phase.temperature)
             loss = loss + self._phase.class_weight * of_classes.mean()
@@ -130,7 +170,7 @@ class MapSelector:
             tqdm(_batches(self._pictures), desc="dev maps", unit="batch", leave=False, disable=hides_bars()),
             strict=True,
         ):
-            predicted, _ = student(images.to(device))
+            predicted, *_ = student(images.to(device))
             maps = torch.from_numpy(np.array(self._maps[start : start + len(images)])).to(device)
             target = self._teacher.standardise(maps, predicted.shape[-1]).double()
             error += float((predicted.double() - target).square().sum())

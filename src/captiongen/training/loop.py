@@ -37,7 +37,7 @@ from captiongen.training.objective import (
     set_learning_rate,
     warmup_cosine,
 )
-from captiongen.training.precision import autocast
+from captiongen.training.precision import autocast, keep_depthwise_in_fp32
 from captiongen.training.processes import (
     first_before_others,
     gather,
@@ -121,6 +121,8 @@ class Trainer(Generic[Model]):
             model.encoder.requires_grad_(False)
         if not data.is_features and (warning := share_batch_statistics(model, device)) and is_first():
             tqdm.write(warning, sys.stderr)
+        if device.type == "cpu":
+            keep_depthwise_in_fp32(model)
         # A timm encoder that was cut before its classifier may keep a norm that belongs to it.
         self._loss = share_gradients(_Loss(model, objective), has_unused_parameters=not data.is_features)
         decay = phase.ema_decay
@@ -194,6 +196,7 @@ class Trainer(Generic[Model]):
             else AugmentationParams(),
             seed=self._seed,
             epoch=epoch,
+            view_size_px=phase.view_size_px if isinstance(phase, DistilledPhase) else None,
             rank=rank(),
             num_processes=num_processes(),
         )

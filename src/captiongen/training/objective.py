@@ -125,13 +125,14 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_fraction: float) -> float
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.AdamW:
-    """AdamW over what the phase trains: the decoder of a captioner, or all of another model.
+def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.Optimizer:
+    """AdamW, or timm's Muon, over what the phase trains: the decoder of a captioner, or all of another model.
 
     Matrices decay, biases and norms do not. What was pretrained of a decoder moves at its own rate, and so does a
-    finetuned encoder, its earlier blocks slower than its later ones (timm's layer decay).
+    finetuned encoder, its earlier blocks slower than its later ones (timm's layer decay). Muon leaves biases, norms,
+    depthwise convolutions and tables, where a row is a word or a place, to AdamW.
     """
-    from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+    from timm.optim import Muon, param_groups_layer_decay, param_groups_weight_decay
 
     if not isinstance(model, Captioner):
         groups = [{**group, "rate_factor": 1.0} for group in param_groups_weight_decay(model, phase.weight_decay)]
@@ -141,7 +142,22 @@ def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.AdamW:
             factor, backbone = phase.encoder_learning_rate_factor, model.encoder.backbone
             of_encoder = param_groups_layer_decay(backbone, phase.weight_decay, layer_decay=phase.layer_decay)
             groups += [{**group, "rate_factor": factor * group["lr_scale"]} for group in of_encoder]
-    return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))
+    if phase.optimiser == "adamw":
+        return optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98))
+    tables = _tables(model)
+    groups = [
+        {**group, "params": parameters, "use_fallback": is_fallback}
+        for group in groups
+        for is_fallback in (False, True)
+        if (parameters := [p for p in group["params"] if (p.ndim < 2 or id(p) in tables) is is_fallback])
+    ]
+    optimiser: optim.Optimizer = Muon(groups, lr=phase.learning_rate, nesterov=True, betas=(0.9, 0.98))
+    return optimiser
+
+
+def _tables(model: nn.Module) -> set[int]:
+    of_words = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return of_words | {id(module.token_positions) for module in model.modules() if isinstance(module, CaptionDecoder)}
 
 
 def _decoder_groups(decoder: CaptionDecoder, weight_decay: float) -> list[dict[str, Any]]:

@@ -126,7 +126,12 @@ class PhasedTraining:
         pictures = load_pictures(data, "train", cache, unlabelled=unlabelled)
         teacher = Teacher(build_encoder(phase.teacher, with_classifier=True).to(self._device), pictures)
         torch.manual_seed(self._params.seed)  # what is thrown away later begins the same whatever ran before
-        student = EncoderStudent(encoder, teacher, image_size_px=data.preprocessing.image_size_px)
+        student = EncoderStudent(
+            encoder,
+            teacher,
+            image_size_px=data.preprocessing.image_size_px,
+            with_hints=phase.hint_weight > 0.0,
+        )
         judged = slice(self._params.selection.max_images)
         maps = load_features(data, "dev", teacher.encoder, cache, device=self._device)[judged]
         select = MapSelector(teacher, load_pictures(data, "dev", cache)[judged], maps)

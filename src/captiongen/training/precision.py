@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from captiongen.errors import TrainingError
 
@@ -16,6 +17,23 @@ def has_native_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+class _Fp32Conv2d(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def keep_depthwise_in_fp32(model: nn.Module) -> None:
+    """Takes depthwise convolutions out of autocast, for trainings on a CPU.
+
+    oneDNN's backward pass of them takes two to five times as long in bfloat16 as in float32, and was half of a training
+    step of a ConvNeXt. Weights and names stay; convolutions of a make of their own are left alone.
+    """
+    for module in model.modules():
+        if type(module) is nn.Conv2d and module.groups == module.in_channels > 1:
+            module.__class__ = _Fp32Conv2d  # parameters, hooks and copies stay what they are
+
+
 def autocast(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> AbstractContextManager[object]:
     """Returns the context of a forward pass.
 
@@ -24,8 +42,8 @@ def autocast(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -
     """
     if precision == "bf16" and not has_native_bf16(device):
         raise TrainingError(
-            f"train.optimisation.precision: bf16 was asked for, but this {device.type} has no native bfloat16 and "
-            "would take hundreds of times longer. Use auto or fp32."
+            f"precision: bf16 was asked for, but this {device.type} has no native bfloat16 and "
+            "would take hundreds of times longer. Use auto or fp32 in the phase of params.yaml."
         )
     if precision == "fp32" or not has_native_bf16(device):
         return nullcontext()

@@ -213,3 +213,20 @@ def test_processes_share_weighted_epochs(num_processes):
             assert parts == [whole] * num_processes
         else:
             assert sorted(one for part in parts for one in part) == sorted(whole)
+
+
+@pytest.mark.parametrize("min_crop_area", [0.5, 1.0])
+def test_views_have_the_size_that_was_asked_for(min_crop_area):
+    """Views may be smaller than the pictures: part of one, or, where nothing is cropped, the whole at another scale."""
+    [batch] = epoch_batches(
+        training_set(12, side=16),
+        batch_size=12,
+        augmentation=AugmentationParams(min_crop_area=min_crop_area),
+        seed=0,
+        epoch=1,
+        view_size_px=8,
+    )
+    assert batch.inputs.shape == (12, 3, 8, 8)
+    if min_crop_area == 1.0:
+        assert (batch.inputs[:, 0, :, 0] > 100).all()  # half of the left column's red
+        assert not batch.inputs[:, 0, :, 4:].any()

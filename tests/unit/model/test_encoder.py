@@ -125,3 +125,31 @@ def test_an_unknown_encoder_is_named():
     """A name that timm does not know says how to list names."""
     with pytest.raises(EncoderError, match=r"could not build the encoder 'convnext_gigantic'.*list_models"):
         build_encoder(EncoderParams(name="convnext_gigantic"))
+
+
+@pytest.mark.parametrize("is_multiscale", [False, True])
+@pytest.mark.parametrize(("stride", "finer"), [(32, [4, 8, 16]), (16, [4, 8])])
+def test_stages_come_with_the_features_that_forward_gives(is_multiscale, stride, finer):
+    """`forward_with_stages` adds a map for each stride that is finer than the last one's."""
+    encoder = build_encoder(
+        EncoderParams(name="test_convnext", is_multiscale=is_multiscale, output_stride=stride)
+    ).eval()
+    pictures = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    features, stages = encoder.forward_with_stages(pictures)
+    torch.testing.assert_close(features, encoder(pictures))
+    assert sorted(stages) == finer
+    assert all(stages[one].shape[-2:] == (64 // one, 64 // one) for one in finer)
+
+
+def test_random_blocks_begin_as_open_as_asked_for():
+    """`layer_scale` is what every residual branch of a random ConvNeXt is scaled by."""
+    encoder = build_encoder(EncoderParams(name="test_convnext", layer_scale=0.25))
+    scales = [parameter for name, parameter in encoder.named_parameters() if name.endswith("gamma")]
+    assert scales
+    assert all(bool((scale == 0.25).all()) for scale in scales)
+
+
+def test_an_encoder_that_scales_no_branches_refuses_a_scale():
+    """`layer_scale` for a model that has none is an error that names the model."""
+    with pytest.raises(EncoderError, match=r"test_efficientnet.*layer_scale"):
+        build_encoder(EncoderParams(name="test_efficientnet", layer_scale=0.25))

@@ -38,7 +38,7 @@ def phase(tmp_path_factory):
     named = {"name": "test_efficientnet", "weights": str(path), "weights_sha256": sha256_of_file(path)}
 
     def make(**changes) -> DistilledPhase:
-        options = {"num_epochs": 2, "batch_size": 4, "learning_rate": 5e-3, "teacher": named}
+        options = {"num_epochs": 2, "batch_size": 4, "learning_rate": 5e-3, "teacher": named, "precision": "fp32"}
         options["augmentation"] = {"min_crop_area": 0.7, "mirror": True}
         return DistilledPhase.model_validate({"kind": "distilled", **options, **changes})
 
@@ -57,6 +57,7 @@ def maps_of(teacher: Teacher, images: np.ndarray) -> np.ndarray:
 def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = None) -> Trainer:
     teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), TRAIN)
     encoder = student_encoder()
+    torch.manual_seed(SEED)
     select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
 
     def judge(model: EncoderStudent, epoch: int) -> float:
@@ -65,7 +66,7 @@ def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = Non
         return select(model, epoch)
 
     return Trainer(
-        EncoderStudent(encoder, teacher, image_size_px=64),
+        EncoderStudent(encoder, teacher, image_size_px=64, with_hints=phase.hint_weight > 0.0),
         TrainingSet([str(i) for i in range(len(TRAIN))], TRAIN, [[]] * len(TRAIN), [[]] * len(TRAIN), False),
         phase,
         objective=EncoderDistillation(teacher, phase),
@@ -98,8 +99,8 @@ def test_a_random_encoder_learns_its_teacher_s_map(tmp_path, phase):
 
 
 def test_a_killed_distillation_goes_on_exactly(tmp_path, phase):
-    """With blended pictures and an average of the weights, a kill and the rest give the uninterrupted outcome."""
-    options = phase(mixup=True, ema_decay=0.5)
+    """With blended small views, hints, Muon and an average, a kill and the rest give the uninterrupted outcome."""
+    options = phase(mixup=True, ema_decay=0.5, hint_weight=0.5, view_size_px=48, optimiser="muon")
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=1).fit()
@@ -108,26 +109,51 @@ def test_a_killed_distillation_goes_on_exactly(tmp_path, phase):
     assert all(torch.equal(tensor, weights(resumed)[name]) for name, tensor in weights(straight).items())
 
 
-def all_knowing(teacher: Teacher) -> EncoderStudent:
-    """A student whose encoder is its teacher's, and whose projector standardises as the teacher does."""
-    student = EncoderStudent(teacher.encoder, teacher, image_size_px=64)
-    origin = teacher.standardise(torch.zeros(1, teacher.num_channels, 2, 2), 2)[0, :, 0, 0]
-    slope = teacher.standardise(torch.ones(1, teacher.num_channels, 2, 2), 2)[0, :, 0, 0] - origin
-    with torch.no_grad():
-        student.projector.weight.copy_(torch.diag(slope)[:, :, None, None])
-        student.projector.bias.copy_(origin)
+def all_knowing(teacher: Teacher, *, with_hints: bool = False) -> EncoderStudent:
+    """A student whose encoder is its teacher's, and whose projectors standardise as the teacher does."""
+    student = EncoderStudent(teacher.encoder, teacher, image_size_px=64, with_hints=with_hints)
+    standards = {student.projector: teacher.standardise}
+    standards |= {student.hint_projectors[str(stride)]: hint for stride, hint in teacher.hints.items() if with_hints}
+    for projector, standardise in standards.items():
+        origin = standardise(torch.zeros(1, standardise.num_channels, 2, 2), 2)[0, :, 0, 0]
+        slope = standardise(torch.ones(1, standardise.num_channels, 2, 2), 2)[0, :, 0, 0] - origin
+        with torch.no_grad():
+            projector.weight.copy_(torch.diag(slope)[:, :, None, None])
+            projector.bias.copy_(origin)
     return student.eval()
 
 
 @pytest.mark.parametrize("mixup", [False, True])
-def test_student_and_teacher_look_at_the_same_view(phase, mixup):
-    """A student that sees as its teacher does has nothing to learn, blended pictures or not."""
-    options = phase(mixup=mixup, class_weight=0.0)
+@pytest.mark.parametrize("hint_weight", [0.0, 0.5])
+def test_student_and_teacher_look_at_the_same_view(phase, mixup, hint_weight):
+    """A student that sees as its teacher does, on every stage, has nothing to learn, blended pictures or not."""
+    options = phase(mixup=mixup, class_weight=0.0, hint_weight=hint_weight)
     teacher = Teacher(build_encoder(options.teacher), TRAIN)
     images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
     batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
-    loss = EncoderDistillation(teacher, options)(all_knowing(teacher), batch, step=0)
+    student = all_knowing(teacher, with_hints=hint_weight > 0.0)
+    loss = EncoderDistillation(teacher, options)(student, batch, step=0)
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_hint_is_the_squared_error_of_a_stage_that_both_have(phase):
+    """With weight w the loss grows by w times the sum over common strides of the maps' squared errors."""
+    teacher = Teacher(build_encoder(phase().teacher), TRAIN)
+    student = EncoderStudent(student_encoder(), teacher, image_size_px=64, with_hints=True).eval()
+    images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
+    batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
+    without, with_hints = (
+        EncoderDistillation(teacher, phase(hint_weight=weight))(student, batch, step=0).item() for weight in (0.0, 2.0)
+    )
+    with torch.no_grad():
+        _, _, guesses = student(images)
+        _, stages = teacher.encoder.forward_with_stages(images)
+    assert sorted(guesses) == [4, 8]  # the student's last map has a stride of 16, the teacher's of 32
+    errors = [
+        (guess - teacher.hints[stride](stages[stride], guess.shape[-1])).square().mean()
+        for stride, guess in guesses.items()
+    ]
+    assert with_hints - without == pytest.approx(2.0 * float(sum(errors)), rel=1e-5)
 
 
 def test_r2_is_one_for_who_knows_all_and_textbook_for_who_does_not(phase):

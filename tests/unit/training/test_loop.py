@@ -33,6 +33,7 @@ def phase(**changes) -> FinetunedPhase:
         "batch_size": 4,
         "learning_rate": 2e-3,
         "warmup_fraction": 0.1,
+        "precision": "fp32",  # or sums would depend on the processor
         "augmentation": AugmentationParams(min_crop_area=0.8, colour=0.1, mirror=True),
     }
     return FinetunedPhase(**options | changes)

@@ -91,3 +91,20 @@ def test_a_frozen_encoder_is_not_trained():
     optimiser = build_optimiser(captioner, FrozenPhase(kind="frozen", num_epochs=1))
     trained = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
     assert trained == {id(parameter) for parameter in captioner.decoder.parameters()}
+
+
+def test_muon_moves_matrices_and_leaves_the_rest_to_adamw():
+    """Orthogonal steps are for matrices: biases, norms, depthwise filters and tables of words or places have none."""
+    captioner = tiny_captioner()
+    phase = FinetunedPhase(kind="finetuned", num_epochs=1, optimiser="muon", encoder_learning_rate_factor=0.5)
+    optimiser = build_optimiser(captioner, phase)
+    set_learning_rate(optimiser, 0.01)
+    assert {group["lr"] for group in optimiser.param_groups} == {0.01, 0.005}
+    for parameter in captioner.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimiser.step()
+    by_muon = {id(parameter) for parameter, slots in optimiser.state.items() if "momentum_buffer" in slots}
+    for name, parameter in captioner.named_parameters():
+        is_table = name in ("decoder.embedding.weight", "decoder.token_positions")
+        is_matrix = parameter.ndim >= 2 and parameter.shape[1] > 1 and not is_table
+        assert (id(parameter) in by_muon) is is_matrix, name
