@@ -32,7 +32,7 @@ def test_logits_are_those_of_transformers(name: str):
     ids = pretrained_ids(tokenizer, pretrained)
     own = torch.tensor([ids.index(token) for token in tokens[0].tolist()])[None, None]  # (1, 1, T)
     projected = tuple(layer.cross_attention.project(memory) for layer in decoder.layers)
-    state = DecoderState(memory=projected, tokens=None, length=0)
+    state = DecoderState(projected)
     at_once, _, _ = decoder.advance(state, own)
     torch.testing.assert_close(at_once[0], expected[..., ids], atol=1e-5, rtol=1e-5)
     for position in range(own.shape[-1]):

@@ -6,9 +6,12 @@ Its layers are our own, or made as those of a language model whose weights it be
 It reads top to bottom: attention, one layer, the decoder. There is one set of weights and one forward pass per layer;
 training feeds whole captions, decoding feeds one token at a time and keeps keys and values.
 
-Shapes: B images, K captions (or beams) of each image, T tokens, P tokens already decoded, N memory positions,
-W width, H heads, D = W / H, V vocabulary. Keys and values of the memory are computed once per image and shared by
-its K rows, which is why captions stand as (B, K, T) and not as one flat batch.
+Shapes: B images, K captions (or beams) of each image, T tokens, P tokens already decoded, M entries of an image's
+cache, N memory positions, W width, H heads, D = W / H, V vocabulary. Keys and values of the memory are computed once
+per image and shared by its K rows, which is why captions stand as (B, K, T) and not as one flat batch.
+
+The cache is one of each image too: beams come from each other, so a token's keys and values are written once, never
+moved, and a row knows by its lineage which of them are its own.
 
 Source: Vaswani et al. 2017 (arXiv 1706.03762); pre-norm as in Xiong et al. 2020 (arXiv 2002.04745); attention to
 an image between the layers of GPT-2, BERT (arXiv 1810.04805) and RoBERTa as in Rothe et al. 2020 (arXiv 1907.12461).
@@ -59,19 +62,78 @@ _LOOKS_AT_IMAGE = re.compile(r"\b(bridge|memory_norm|cross_norm|cross_attention)
 
 @dataclass(frozen=True, slots=True)
 class KeysValues:
-    """Keys and values of one attention: each (B, H, N, D) for the memory, (B, K, H, P, D) for decoded tokens."""
+    """Keys and values of one attention: each (B, H, N, D) for the memory, (B, H, M, D) for decoded tokens."""
 
     keys: Tensor
     values: Tensor
 
 
+class TokenCache:
+    """The keys and values of all tokens that the rows of an image have read, in a buffer with room for more.
+
+    It never changes: `append` gives another one, which shares the buffer where nobody else has written on from here.
+    No gradient goes through an appended one.
+
+    Args:
+        read: (B, H, M, D) each.
+    """
+
+    def __init__(self, read: KeysValues) -> None:
+        self._buffer, self._num_entries = read, read.keys.shape[2]
+        self._num_written = [self._num_entries]  # of the buffer, by all who share it
+
+    def __len__(self) -> int:
+        return self._num_entries
+
+    @property
+    def read(self) -> KeysValues:
+        """(B, H, M, D) each."""
+        return KeysValues(*(one[:, :, : self._num_entries] for one in (self._buffer.keys, self._buffer.values)))
+
+    def append(self, new: KeysValues) -> "TokenCache":
+        """With (B, H, M', D) more entries."""
+        end = self._num_entries + new.keys.shape[2]
+        longer = TokenCache.__new__(TokenCache)
+        if end <= self._buffer.keys.shape[2] and self._num_written[0] == self._num_entries:
+            longer._buffer, longer._num_written = self._buffer, self._num_written
+        else:
+            longer._buffer, longer._num_written = self._moved(num_entries=2 * end), [end]
+        longer._buffer.keys[:, :, self._num_entries : end] = new.keys
+        longer._buffer.values[:, :, self._num_entries : end] = new.values
+        longer._num_entries = longer._num_written[0] = end
+        return longer
+
+    def keep(self, images: Tensor) -> "TokenCache":
+        """The entries of some images only, (B',) places in the batch."""
+        return TokenCache(KeysValues(self.read.keys[images], self.read.values[images]))
+
+    def _moved(self, *, num_entries: int) -> KeysValues:
+        def move(old: Tensor) -> Tensor:
+            buffer = old.new_empty(*old.shape[:2], num_entries, old.shape[3])
+            buffer[:, :, : old.shape[2]] = old
+            return buffer
+
+        return KeysValues(move(self.read.keys), move(self.read.values))
+
+
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """What decoding keeps between steps: per layer the memory's keys and values, and those of the tokens so far."""
+    """What decoding keeps between steps.
+
+    Attributes:
+        memory: per layer the keys and values of the image.
+        tokens: per layer those of all tokens that any row has read, of abandoned rows too; None before the first.
+        lineage: (B, K, P) int64, which of the M entries of `tokens` are each row's own, in their order.
+    """
 
     memory: tuple[KeysValues, ...]
-    tokens: tuple[KeysValues, ...] | None
-    length: int
+    tokens: tuple[TokenCache, ...] | None = None
+    lineage: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """P, how many tokens each row has read."""
+        return 0 if self.lineage is None else self.lineage.shape[-1]
 
     def select(self, parents: Tensor) -> "DecoderState":
         """Reorders the rows of each image.
@@ -79,24 +141,39 @@ class DecoderState:
         Args:
             parents: (B, K') for each new row the old row of the same image that it continues.
         """
-        if self.tokens is None:
+        if self.lineage is None:
             return self
-        index = parents[:, :, None, None, None]
-
-        def pick(old: Tensor) -> Tensor:  # (B, K, H, P, D) -> (B, K', H, P, D)
-            return old.gather(1, index.expand(-1, -1, *old.shape[2:]))
-
-        return DecoderState(
-            self.memory, tuple(KeysValues(pick(kv.keys), pick(kv.values)) for kv in self.tokens), self.length
-        )
+        lineage = self.lineage.gather(1, parents[:, :, None].expand(-1, -1, self.length))
+        return DecoderState(self.memory, self.tokens, lineage)
 
     def keep(self, images: Tensor) -> "DecoderState":
         """The state of some images only, (B',) places in the batch."""
+        return DecoderState(
+            tuple(KeysValues(kv.keys[images], kv.values[images]) for kv in self.memory),
+            None if self.tokens is None else tuple(cache.keep(images) for cache in self.tokens),
+            None if self.lineage is None else self.lineage[images],
+        )
 
-        def pick(old: tuple[KeysValues, ...]) -> tuple[KeysValues, ...]:
-            return tuple(KeysValues(kv.keys[images], kv.values[images]) for kv in old)
+    def follow(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What (B, K, T) more tokens make of the lineage, and what each of them may look back at.
 
-        return DecoderState(pick(self.memory), None if self.tokens is None else pick(self.tokens), self.length)
+        Returns:
+            the lineage (B, K, P + T), and what is added to attention scores, 0 or -inf: (T, T) between the tokens of a
+            row where nothing was read before, else (B, K * T, M + K * T) between all tokens of an image.
+        """
+        (num_images, num_rows, num_tokens), device = tokens.shape, tokens.device
+        num_old = 0 if self.tokens is None else len(self.tokens[0])
+        new = num_old + torch.arange(num_rows * num_tokens, device=device).view(1, num_rows, num_tokens)
+        new = new.expand(num_images, -1, -1)
+        closed = torch.full((), float("-inf"), device=device)
+        causal = closed.expand(num_tokens, self.length + num_tokens).triu(self.length + 1)  # (T, P + T)
+        if self.lineage is None:
+            return new, causal
+        lineage = torch.cat([self.lineage, new], dim=-1)
+        mask = closed.repeat(num_images, num_rows, num_tokens, num_old + num_rows * num_tokens)
+        own = lineage[:, :, None].expand(-1, -1, num_tokens, -1)
+        mask.scatter_(-1, own, causal.expand(num_images, num_rows, -1, -1))
+        return lineage, mask.flatten(1, 2)
 
 
 class SelfAttention(nn.Module):
@@ -108,20 +185,20 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(params.width, 3 * params.width)
         self.output = nn.Linear(params.width, params.width)
 
-    def forward(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        """(B, K, T, W) and keys of P earlier tokens -> (B, K, T, W) and keys of P + T tokens."""
+    def forward(self, x: Tensor, past: TokenCache | None, mask: Tensor) -> tuple[Tensor, TokenCache]:
+        """(B, K, T, W) and a cache of M entries -> (B, K, T, W) and a cache of M + K * T entries; see `follow`."""
         num_images, num_rows, num_tokens, _ = x.shape
         heads = self.query_key_value(x).view(num_images, num_rows, num_tokens, 3, self.num_heads, -1)
-        query, keys, values = heads.permute(3, 0, 1, 4, 2, 5)  # each (B, K, H, T, D)
-        if past is not None:
-            keys, values = torch.cat([past.keys, keys], dim=3), torch.cat([past.values, values], dim=3)
-        scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, K, H, T, P + T)
-        if num_tokens > 1:
-            num_keys = keys.shape[3]
-            is_future = torch.ones(num_tokens, num_keys, dtype=torch.bool, device=x.device)
-            scores = scores.masked_fill(is_future.triu(num_keys - num_tokens + 1), float("-inf"))
-        mixed = scores.softmax(dim=-1) @ values  # (B, K, H, T, D)
-        return self.output(mixed.transpose(2, 3).reshape(x.shape)), KeysValues(keys, values)
+        query, keys, values = heads.permute(3, 0, 4, 1, 2, 5)  # each (B, H, K, T, D)
+        new = KeysValues(keys.flatten(2, 3), values.flatten(2, 3))  # (B, H, K * T, D)
+        if past is None:
+            kept = TokenCache(new)
+        else:  # the rows of an image share its cache, so they queue up as one row of queries
+            kept = past.append(new)
+            query, keys, values, mask = query.flatten(2, 3), kept.read.keys, kept.read.values, mask[:, None]
+        scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5 + mask
+        mixed = scores.softmax(dim=-1) @ values  # (B, H, K, T, D), or (B, H, K * T, D)
+        return self.output(mixed.flatten(2, -2).transpose(1, 2).reshape(x.shape)), kept
 
 
 class CrossAttention(nn.Module):
@@ -138,7 +215,7 @@ class CrossAttention(nn.Module):
         """(B, N, W) -> keys and values (B, H, N, D), once per image."""
         num_images, num_positions, _ = memory.shape
         heads = self.key_value(memory).view(num_images, num_positions, 2, self.num_heads, -1)
-        keys, values = heads.permute(2, 0, 3, 1, 4)
+        keys, values = heads.permute(2, 0, 3, 1, 4).contiguous()  # else each step of a search would copy them
         return KeysValues(keys, values)
 
     def forward(self, x: Tensor, memory: KeysValues) -> tuple[Tensor, Tensor]:
@@ -167,9 +244,11 @@ class DecoderLayer(nn.Module):
         self.think = nn.Sequential(nn.Linear(params.width, hidden), gelu, nn.Linear(hidden, params.width))
         self.dropout = nn.Dropout(params.dropout)
 
-    def forward(self, x: Tensor, memory: KeysValues, past: KeysValues | None) -> tuple[Tensor, KeysValues, Tensor]:
+    def forward(
+        self, x: Tensor, memory: KeysValues, past: TokenCache | None, mask: Tensor
+    ) -> tuple[Tensor, TokenCache, Tensor]:
         """(B, K, T, W) -> (B, K, T, W), the keys and values to keep, and the weights over the image."""
-        looked_back, kept = self.self_attention(self._before(self.self_norm, x), past)
+        looked_back, kept = self.self_attention(self._before(self.self_norm, x), past, mask)
         x = self._after(self.self_norm, x + self.dropout(looked_back))
         looked_at, weights = self.cross_attention(self._before(self.cross_norm, x), memory)
         x = self._after(self.cross_norm, x + self.dropout(looked_at))
@@ -227,7 +306,7 @@ class CaptionDecoder(nn.Module):
         flat = features.flatten(2).transpose(1, 2)  # (B, N, C)
         memory = self.memory_norm(self.dropout(self.bridge(flat)) + self.image_positions)  # (B, N, W)
         projected = tuple(cast(DecoderLayer, layer).cross_attention.project(memory) for layer in self.layers)
-        return DecoderState(memory=projected, tokens=None, length=0)
+        return DecoderState(projected)
 
     def advance(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState, Tensor]:
         """Reads tokens and predicts the next one after each.
@@ -243,15 +322,16 @@ class CaptionDecoder(nn.Module):
         end = state.length + tokens.shape[-1]
         x = self.embedding(tokens) * self.embedding_scale + self.token_positions[state.length : end]
         x = self.dropout(self.first_norm(x))
+        lineage, mask = state.follow(tokens)
         kept, weights = [], x
         for index, layer in enumerate(self.layers):
             past = None if state.tokens is None else state.tokens[index]
-            x, keys_values, weights = layer(x, state.memory[index], past)
+            x, keys_values, weights = layer(x, state.memory[index], past, mask)
             kept.append(keys_values)
         x = self.final_norm(x)
         logits = F.linear(x, self.embedding.weight) if self.packed_output is None else self.packed_output(x)
         attention = weights.mean(dim=1).view(*tokens.shape, -1)
-        return logits, DecoderState(state.memory, tuple(kept), end), attention
+        return logits, DecoderState(state.memory, tuple(kept), lineage), attention
 
 
 def sine_positions_2d(grid_size: int, width: int) -> Tensor:

@@ -78,6 +78,31 @@ def test_selecting_parents_moves_their_history(decoder, features, tokens):
             torch.testing.assert_close(logits[image, row, -1], whole[0, 0, -1], atol=1e-5, rtol=1e-5)
 
 
+def test_states_that_go_on_from_one_state_do_not_disturb_each_other(decoder, features, tokens):
+    """Two continuations of a state share what was read before, and each predicts as if the other did not exist."""
+    _, state, _ = decoder.advance(decoder.start(features), tokens[..., :3])
+    _, state, _ = decoder.advance(state, tokens[..., 3:4])
+    other = (tokens[..., 4:5] + 1) % V
+    _, straight, _ = decoder.advance(state, tokens[..., 4:5])
+    _, aside, _ = decoder.advance(state, other)
+    for ways, prefix in ((straight, tokens[..., :5]), (aside, torch.cat([tokens[..., :4], other], dim=-1))):
+        logits, _, _ = decoder.advance(ways, tokens[..., 5:6])
+        whole, _, _ = decoder.advance(decoder.start(features), torch.cat([prefix, tokens[..., 5:6]], dim=-1))
+        torch.testing.assert_close(logits[:, :, -1], whole[:, :, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_an_image_that_leaves_takes_its_own_words_only(decoder, features, tokens):
+    """After `keep` the images that stay go on as before, in their order, from step to step."""
+    _, state, _ = decoder.advance(decoder.start(features), tokens[..., :1])
+    for t in range(1, T):
+        if t == 3:
+            state = state.keep(torch.tensor([1]))
+        step = tokens[1:, :, t : t + 1] if t >= 3 else tokens[..., t : t + 1]
+        logits, state, _ = decoder.advance(state, step)
+    whole, _, _ = decoder.advance(decoder.start(features), tokens)
+    torch.testing.assert_close(logits[0, :, -1], whole[1, :, -1], atol=1e-5, rtol=1e-5)
+
+
 def test_attention_to_the_image_sums_to_one(decoder, features, tokens):
     """Each word's weights over the grid are a distribution."""
     _, _, weights = decoder.advance(decoder.start(features), tokens)
