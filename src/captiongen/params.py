@@ -6,7 +6,7 @@ Sections are named as the stages that read them. An unknown key, a wrong type or
 
 import re
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -201,9 +201,16 @@ class PhaseParams(_Section):
     warmup_fraction: Fraction = 0.05  # of all steps; cosine to zero after it
     max_gradient_norm: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # running average of the weights, 0: off
+    averages_epochs: bool = False  # judged and kept is the mean of the weights that the phase's epochs ended with
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
     # muon: matrices move by orthogonal steps as large as AdamW's (arXiv 2502.16982), all else by AdamW.
     optimiser: Literal["adamw", "muon"] = "adamw"
+
+    @model_validator(mode="after")
+    def _weights_are_averaged_in_one_way(self) -> Self:
+        if self.ema_decay and self.averages_epochs:
+            raise ValueError("ema_decay and averages_epochs are two ways to average the weights; choose one of them")
+        return self
 
 
 class CaptionerParams(_Section):

@@ -82,3 +82,11 @@ def test_a_choice_by_a_reranker_wants_one():
     with pytest.raises(ValidationError, match=r"there is no reranker: set `reranker: \{\}`"):
         TrainParams.model_validate({**train, "decode": {"choice": "reranked"}})
     assert TrainParams.model_validate({**train, "decode": {"choice": "reranked"}, "reranker": {}}).reranker is not None
+
+
+def test_weights_are_averaged_in_one_way(project: Path):
+    """A running average and a mean over epochs in one phase is refused, with what to do."""
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["train"]["phases"][0] |= {"ema_decay": 0.9, "averages_epochs": True}
+    with pytest.raises(ParamsError, match=r"train\.phases.*two ways to average.*choose one"):
+        parse_params(raw, origin="params.yaml")

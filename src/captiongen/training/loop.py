@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from tqdm import tqdm
 
 from captiongen.data.batches import Batch, TrainingSet, epoch_batches
@@ -125,10 +125,8 @@ class Trainer(Generic[Model]):
             keep_depthwise_in_fp32(model)
         # A timm encoder that was cut before its classifier may keep a norm that belongs to it.
         self._loss = share_gradients(_Loss(model, objective), has_unused_parameters=not data.is_features)
-        decay = phase.ema_decay
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
-        self._average = average
-        self._state = TrainingState(model, average, build_optimiser(model, phase))
+        self._average = _average(model, phase)
+        self._state = TrainingState(model, self._average, build_optimiser(model, phase))
         self._num_images = data.epoch_size
         self._num_batches = math.ceil(self._num_images / phase.batch_size)
         self._steps_per_epoch = math.ceil(self._num_batches / phase.accumulation_steps)
@@ -166,7 +164,7 @@ class Trainer(Generic[Model]):
         return Fitted(self._model, progress, reached)
 
     def _judged(self) -> Model:
-        """The weights that are judged and kept: the running average where there is one."""
+        """The weights that are judged and kept: their average where the phase has one."""
         if self._average is None:
             return self._model
         averaged: Model = self._average.module  # type: ignore[assignment]
@@ -211,6 +209,8 @@ class Trainer(Generic[Model]):
             num_tokens = num_processes() * mean_over_processes(batch.num_tokens) if is_of_captions else 0.0
             epoch_so_far.add(loss, num_images=num_images, num_tokens=num_tokens, step=self._start.num_steps + step)
         rate = phase.learning_rate * self._rate(number * self._steps_per_epoch - 1)
+        if self._average is not None and phase.averages_epochs:
+            self._average.update_parameters(self._model)
         self._tracker.flush()
         return EpochRecord(epoch, phase.kind, epoch_so_far.loss, rate)
 
@@ -227,7 +227,7 @@ class Trainer(Generic[Model]):
             set_learning_rate(self._state.optimiser, phase.learning_rate * self._rate(step))
             self._state.optimiser.step()
             self._state.optimiser.zero_grad(set_to_none=True)
-            if self._average is not None:
+            if self._average is not None and phase.ema_decay:
                 self._average.update_parameters(self._model)
         return value
 
@@ -262,6 +262,18 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Batch, *, step: int) -> Tensor:
         return self._objective(self.model, batch, step=step)
+
+
+def _average(model: nn.Module, phase: Phase) -> AveragedModel | None:
+    """What the phase makes of its weights: a running average over steps, a mean over epochs, or nothing.
+
+    Source of the mean: Izmailov et al. 2018 (arXiv 1803.05407).
+    """
+    if phase.ema_decay:
+        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(phase.ema_decay))  # type: ignore[no-untyped-call]
+    if phase.averages_epochs:
+        return AveragedModel(model, multi_avg_fn=get_swa_multi_avg_fn())  # type: ignore[no-untyped-call]
+    return None
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from captiongen.data.batches import TrainingSet, encode_captions
 from captiongen.errors import TrainingError
@@ -92,10 +93,10 @@ def weights(fitted):
     return {name: tensor.clone() for name, tensor in fitted.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_a_killed_training_goes_on_exactly(tmp_path, ema_decay):
+@pytest.mark.parametrize("averaging", [{}, {"ema_decay": 0.9}, {"averages_epochs": True}])
+def test_a_killed_training_goes_on_exactly(tmp_path, averaging):
     """Two epochs, a kill, and the rest give the weights and losses of one uninterrupted training."""
-    options = phase(ema_decay=ema_decay)
+    options = phase(**averaging)
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=2).fit()
@@ -142,6 +143,21 @@ def test_damaged_snapshots_do_not_push_out_whole_ones(tmp_path):
     with pytest.warns(UserWarning, match="is damaged"), pytest.raises(Killed):
         trainer(options, tmp_path, kill_after=2).fit()
     assert sorted(folder.name for folder in tmp_path.glob("epoch-*")) == ["epoch-0001", "epoch-0002"]
+
+
+def test_the_mean_of_the_epochs_ends_is_judged_and_kept(tmp_path):
+    """With `averages_epochs` the outcome is the plain mean of what each epoch ended with."""
+    ends = []
+    for num_epochs in (1, 2, 3):
+        folder = tmp_path / str(num_epochs)
+        with pytest.raises(Killed):
+            trainer(phase(), folder, kill_after=num_epochs).fit()
+        ends.append(load_file(folder / f"epoch-{num_epochs:04d}" / "model.safetensors"))
+    averaged = trainer(phase(averages_epochs=True), tmp_path / "mean", ciders=[1.0, 2.0, 3.0, 0.0], patience=1).fit()
+    assert averaged.progress.best_epoch == 3
+    for name, tensor in weights(averaged).items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, sum(end[name] for end in ends) / 3, msg=name)
 
 
 def test_it_learns_what_it_is_shown(tmp_path):
