@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from captiongen.model.decoder import CaptionDecoder, DecoderState
+from captiongen.model.decoder import CaptionDecoder
+from captiongen.model.decoder_state import DecoderState
 from captiongen.model.pretrained import load_pretrained
 from captiongen.text.pretrained import cut_tokenizer, open_tokenizer, pretrained_ids
 from tests.tiny import LANGUAGE_MODELS, language_model_params, tiny_all_captions
