@@ -98,8 +98,8 @@ class CaptionEngine:
         self._device = torch.device(device)
         self._captioner: Captioner = loaded.captioner.to(self._device).eval()
         self._compact: CaptionDecoder | None = None
-        reranker = loaded.captioner.reranker
-        self._ranking = None if reranker is None else NbestRanking(reranker.cpu())
+        self._reranker = loaded.captioner.reranker
+        self._ranking: NbestRanking | None = None  # counts all training captions, so it is made when it is asked
         self._decoder(self.manifest.decode)  # what cannot be had is said now
         self._check_choice(self.manifest.decode)
 
@@ -158,7 +158,7 @@ class CaptionEngine:
         return results
 
     def _check_choice(self, decode: DecodeParams) -> None:
-        if decode.method == "beam" and decode.choice == "reranked" and self._ranking is None:
+        if decode.asks_reranker and self._reranker is None:
             raise UsageError(
                 "choice: reranked needs a captioner with a reranker, and this one has none. Train with `reranker: {}` "
                 "under train in params.yaml, or ask for choice: likeliest."
@@ -166,8 +166,10 @@ class CaptionEngine:
 
     def _rerank(self, features: Tensor, nbest: list[Decoded], decode: DecodeParams) -> list[Decoded]:
         """The list as `decode` wants it: `search` knows all but the reranker."""
-        if self._ranking is None or decode.method != "beam" or decode.choice != "reranked":
+        if not decode.asks_reranker or self._reranker is None:
             return nbest
+        if self._ranking is None:  # threads that ask at once may make it twice, unharmed
+            self._ranking = NbestRanking(self._reranker.cpu())
         return self._ranking(features, nbest)[: decode.num_hypotheses]
 
     def _decoder(self, decode: DecodeParams) -> CaptionDecoder:

@@ -137,6 +137,11 @@ def _require_known_weights(encoder: EncoderParams) -> EncoderParams:
             f"weights_sha256 goes with the path of a file, and weights is `{encoder.weights}`; remove weights_sha256, "
             "or import a file of which you know the bytes with `captiongen fetch weights FILE`"
         )
+    if encoder.layer_scale is not None and encoder.weights != "none":
+        raise ValueError(
+            f"layer_scale is for random weights, and weights is `{encoder.weights}`, which brings its own; remove "
+            "layer_scale"
+        )
     return encoder
 
 
@@ -203,7 +208,8 @@ class PhaseParams(_Section):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # running average of the weights, 0: off
     averages_epochs: bool = False  # judged and kept is the mean of the weights that the phase's epochs ended with
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA and on CPUs with native bf16
-    # muon: matrices move by orthogonal steps as large as AdamW's (arXiv 2502.16982), all else by AdamW.
+    # muon: matrices move by orthogonal steps as large as AdamW's (arXiv 2502.16982), computed in bf16 whatever
+    # precision says; all else moves by NAdamW.
     optimiser: Literal["adamw", "muon"] = "adamw"
 
     @model_validator(mode="after")
@@ -336,6 +342,11 @@ class DecodeParams(_Section):
     seed: Seed = 0  # sample only
     weights: Literal["fp32", "int8"] = "fp32"  # of the decoder; int8 searches faster, on x86 CPUs, and rounds
 
+    @property
+    def asks_reranker(self) -> bool:
+        """Whether a reranker chooses among the captions found; other searches than beams find one."""
+        return self.method == "beam" and self.choice == "reranked"
+
     def describe(self) -> str:
         """The decoding as one line of a metrics signature."""
         if self.method == "beam":
@@ -379,6 +390,17 @@ class TrainParams(_Section):
             raise ValueError(
                 "decode.choice is reranked, but there is no reranker: set `reranker: {}`, or another choice"
             )
+        if self.decode.choice == "reranked" and not (self.decode.asks_reranker and self.decode.num_beams > 1):
+            raise ValueError(
+                f"decode.choice is reranked, but method {self.decode.method} with num_beams {self.decode.num_beams} "
+                "finds one caption: set method: beam and num_beams: 8 or more, or choice: likeliest"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _random_weights_are_learned_from(self) -> "TrainParams":
+        if self.start_from is not None and self.encoder.layer_scale is not None:
+            raise ValueError("layer_scale is for random weights, and start_from brings its own; remove layer_scale")
         return self
 
     @model_validator(mode="after")

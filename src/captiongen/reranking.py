@@ -26,8 +26,9 @@ class NbestRanking:
     def __init__(self, reranker: Reranker) -> None:
         self._reranker = reranker
         # How frequent an n-gram is, is counted among all training captions: what is rare there tells most.
+        names: dict[int, str] = {}  # one string a word: there are millions of words in the captions of a large data set
         written = {
-            str(picture): [[str(word) for word in words] for words in of_one]
+            str(picture): [[names.setdefault(word, str(word)) for word in words] for words in of_one]
             for picture, of_one in enumerate(reranker.captions())
         }
         self._scorer = CiderScorer(written)

@@ -90,3 +90,23 @@ def test_weights_are_averaged_in_one_way(project: Path):
     raw["train"]["phases"][0] |= {"ema_decay": 0.9, "averages_epochs": True}
     with pytest.raises(ParamsError, match=r"train\.phases.*two ways to average.*choose one"):
         parse_params(raw, origin="params.yaml")
+
+
+@pytest.mark.parametrize("decode", [{"method": "greedy"}, {"method": "sample"}, {"num_beams": 1}])
+def test_a_reranker_that_has_nothing_to_choose_from_is_refused(project: Path, decode: dict[str, object]):
+    """Searches that find one caption never ask it, so the captioner would carry the training captions for nothing."""
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["train"] |= {"reranker": {}, "decode": {"choice": "reranked", "num_beams": 8, **decode}}
+    with pytest.raises(ParamsError, match=r"train.*finds one caption: set method: beam"):
+        parse_params(raw, origin="params.yaml")
+
+
+def test_a_scale_that_trained_weights_would_overwrite_is_refused(project: Path):
+    """`layer_scale` is of random weights: beside a file of weights, or a captioner to start from, it means nothing."""
+    with pytest.raises(ParamsError, match=r"train\.encoder.*remove layer_scale"):
+        _parsed(project, weights="w.safetensors", weights_sha256="f" * 64, layer_scale="0.5")
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["train"] |= {"start_from": {"path": "models/captioner", "weights_sha256": "f" * 64}}
+    raw["train"]["encoder"]["layer_scale"] = 0.5
+    with pytest.raises(ParamsError, match=r"start_from brings its own; remove layer_scale"):
+        parse_params(raw, origin="params.yaml")

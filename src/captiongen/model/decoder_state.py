@@ -25,7 +25,7 @@ class TokenCache:
     """The keys and values of all tokens that the rows of an image have read, in a buffer with room for more.
 
     It never changes: `append` gives another one, which shares the buffer where nobody else has written on from here.
-    No gradient goes through an appended one.
+    No gradient goes through what was appended: captions are learned from in one pass over all of their tokens.
 
     Args:
         read: (B, H, M, D) each.
@@ -51,8 +51,8 @@ class TokenCache:
             longer._buffer, longer._num_written = self._buffer, self._num_written
         else:
             longer._buffer, longer._num_written = self._moved(num_entries=2 * end), [end]
-        longer._buffer.keys[:, :, self._num_entries : end] = new.keys
-        longer._buffer.values[:, :, self._num_entries : end] = new.values
+        longer._buffer.keys[:, :, self._num_entries : end] = new.keys.detach()
+        longer._buffer.values[:, :, self._num_entries : end] = new.values.detach()
         longer._num_entries = longer._num_written[0] = end
         return longer
 
@@ -63,7 +63,7 @@ class TokenCache:
     def _moved(self, *, num_entries: int) -> KeysValues:
         def move(old: Tensor) -> Tensor:
             buffer = old.new_empty(*old.shape[:2], num_entries, old.shape[3])
-            buffer[:, :, : old.shape[2]] = old
+            buffer[:, :, : old.shape[2]] = old.detach()
             return buffer
 
         return KeysValues(move(self.read.keys), move(self.read.values))

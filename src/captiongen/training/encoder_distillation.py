@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from captiongen.data.batches import Batch
+from captiongen.errors import TrainingError
 from captiongen.model.encoder import ImageEncoder
 from captiongen.params import DistilledPhase
 from captiongen.training.objective import divergence
@@ -62,13 +63,14 @@ class Teacher:
     Args:
         encoder: put into evaluation mode and closed to gradients.
         pictures: (images, S, S, 3) uint8; a few hundred of them, evenly spread, are looked at.
+        with_hints: also teaches the maps of earlier stages.
     """
 
-    def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any]) -> None:
+    def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any], *, with_hints: bool = False) -> None:
         self.encoder = encoder.eval().requires_grad_(False)
         moments: dict[int, list[Tensor]] = {}
         for images in _batches(pictures[:: math.ceil(len(pictures) / _NUM_STANDARDISING)]):
-            last, stages = encoder.forward_with_stages(images.to(encoder.mean.device))
+            last, stages = _look(encoder, images.to(encoder.mean.device), with_stages=with_hints)
             for stride, features in {_LAST: last, **stages}.items():
                 of_channels = features.double().flatten(2)  # (B, C, G * G)
                 moments.setdefault(stride, []).append(
@@ -86,6 +88,9 @@ class EncoderStudent(nn.Module):
         teacher: whose maps and classes are learned.
         image_size_px: S.
         with_hints: also learns the maps of the stages that both have.
+
+    Raises:
+        TrainingError: there are no such stages.
     """
 
     def __init__(
@@ -105,6 +110,12 @@ class EncoderStudent(nn.Module):
                 if stride in of_stages
             }
         )
+        if with_hints and not self.hint_projectors:
+            raise TrainingError(
+                "hint_weight asks for maps of earlier stages that teacher and student have at the same stride: the "
+                f"teacher has them at {sorted(teacher.hints)} px, the student at {sorted(of_stages)} px. Set "
+                "hint_weight: 0, or choose another teacher."
+            )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None, dict[int, Tensor]]:
         """Guesses what the teacher sees in (B, 3, S, S) images.
@@ -112,9 +123,7 @@ class EncoderStudent(nn.Module):
         Returns:
             its standardised map (B, C, G, G), class logits (B, V), and the maps of earlier stages by their stride.
         """
-        features, stages = (
-            self.encoder.forward_with_stages(images) if self.hint_projectors else (self.encoder(images), {})
-        )
+        features, stages = _look(self.encoder, images, with_stages=bool(self.hint_projectors))
         logits = None if self.classifier is None else self.classifier(features.mean(dim=(2, 3)))
         hints = {int(stride): project(stages[int(stride)]) for stride, project in self.hint_projectors.items()}
         return self.projector(features), logits, hints
@@ -136,7 +145,7 @@ class EncoderDistillation:
         images = _blended(batch.inputs) if self._phase.mixup else batch.inputs
         predicted, logits, hints = student(images)
         encoder = self._teacher.encoder
-        features, stages = encoder.forward_with_stages(images) if hints else (encoder(images), {})
+        features, stages = _look(encoder, images, with_stages=bool(hints))
         loss = F.mse_loss(predicted.float(), self._teacher.standardise(features, predicted.shape[-1]))
         for stride, hint in hints.items():
             target = self._teacher.hints[stride](stages[stride], hint.shape[-1])
@@ -178,6 +187,10 @@ class MapSelector:
             square += float(target.square().sum())
             num_values += target[:, 0].numel()
         return 1.0 - error / (square - float(total.square().sum()) / num_values)
+
+
+def _look(encoder: ImageEncoder, images: Tensor, *, with_stages: bool) -> tuple[Tensor, dict[int, Tensor]]:
+    return encoder.forward_with_stages(images) if with_stages else (encoder(images), {})
 
 
 def _batches(pictures: npt.NDArray[Any]) -> Iterator[Tensor]:

@@ -37,7 +37,7 @@ from captiongen.training.objective import (
     set_learning_rate,
     warmup_cosine,
 )
-from captiongen.training.precision import autocast, keep_depthwise_in_fp32
+from captiongen.training.precision import autocast, keep_depthwise_in_fp32, require_native_bf16
 from captiongen.training.processes import (
     first_before_others,
     gather,
@@ -95,7 +95,7 @@ class Trainer(Generic[Model]):
         device: where to compute.
 
     Raises:
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss is no longer a number, or the phase wants bfloat16 where it is emulated.
     """
 
     def __init__(
@@ -121,6 +121,8 @@ class Trainer(Generic[Model]):
             model.encoder.requires_grad_(False)
         if not data.is_features and (warning := share_batch_statistics(model, device)) and is_first():
             tqdm.write(warning, sys.stderr)
+        if phase.optimiser == "muon":
+            require_native_bf16("optimiser: muon", device, instead="adamw")
         if device.type == "cpu":
             keep_depthwise_in_fp32(model)
         # A timm encoder that was cut before its classifier may keep a norm that belongs to it.

@@ -130,7 +130,7 @@ def build_optimiser(model: nn.Module, phase: PhaseParams) -> optim.Optimizer:
 
     Matrices decay, biases and norms do not. What was pretrained of a decoder moves at its own rate, and so does a
     finetuned encoder, its earlier blocks slower than its later ones (timm's layer decay). Muon leaves biases, norms,
-    depthwise convolutions and tables, where a row is a word or a place, to AdamW.
+    depthwise convolutions and tables, where a row is a word or a place, to NAdamW.
     """
     from timm.optim import Muon, param_groups_layer_decay, param_groups_weight_decay
 

@@ -124,13 +124,15 @@ class PhasedTraining:
         data, cache = self._data, self._cache
         unlabelled = open_unlabelled(phase.unlabelled) if phase.unlabelled else None
         pictures = load_pictures(data, "train", cache, unlabelled=unlabelled)
-        teacher = Teacher(build_encoder(phase.teacher, with_classifier=True).to(self._device), pictures)
+        with_hints = phase.hint_weight > 0.0
+        encoder_of_teacher = build_encoder(phase.teacher, with_classifier=True).to(self._device)
+        teacher = Teacher(encoder_of_teacher, pictures, with_hints=with_hints)
         torch.manual_seed(self._params.seed)  # what is thrown away later begins the same whatever ran before
         student = EncoderStudent(
             encoder,
             teacher,
             image_size_px=data.preprocessing.image_size_px,
-            with_hints=phase.hint_weight > 0.0,
+            with_hints=with_hints,
         )
         judged = slice(self._params.selection.max_images)
         maps = load_features(data, "dev", teacher.encoder, cache, device=self._device)[judged]
@@ -251,7 +253,7 @@ def _names(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer
         *(p for name in _PACKAGES for p in package.joinpath(name).rglob("*.py")),
     ]
     # The reranker is made afterwards, and no phase asks it.
-    choice = "likeliest" if params.decode.choice == "reranked" else params.decode.choice
+    choice = "likeliest" if params.decode.asks_reranker else params.decode.choice
     decode = params.decode.model_copy(update={"choice": choice})
     learned = params.model_copy(update={"decode": decode, "reranker": None})
     names = []

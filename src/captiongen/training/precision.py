@@ -17,6 +17,19 @@ def has_native_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def require_native_bf16(setting: str, device: torch.device, *, instead: str) -> None:
+    """Refuses a setting that computes in bfloat16 where that is emulated.
+
+    Raises:
+        TrainingError: it is.
+    """
+    if not has_native_bf16(device):
+        raise TrainingError(
+            f"{setting} was asked for, but this {device.type} has no native bfloat16 and would take hundreds of times "
+            f"longer. Use {instead} in the phase of params.yaml."
+        )
+
+
 class _Fp32Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):
@@ -40,11 +53,8 @@ def autocast(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -
     Raises:
         TrainingError: bf16 was asked for on a device that would emulate it.
     """
-    if precision == "bf16" and not has_native_bf16(device):
-        raise TrainingError(
-            f"precision: bf16 was asked for, but this {device.type} has no native bfloat16 and "
-            "would take hundreds of times longer. Use auto or fp32 in the phase of params.yaml."
-        )
+    if precision == "bf16":
+        require_native_bf16("precision: bf16", device, instead="auto or fp32")
     if precision == "fp32" or not has_native_bf16(device):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

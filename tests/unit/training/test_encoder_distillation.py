@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from captiongen.data.batches import Batch, TrainingSet
+from captiongen.errors import TrainingError
 from captiongen.files import sha256_of_file
 from captiongen.model.encoder import ImageEncoder, build_encoder
 from captiongen.params import DistilledPhase, EncoderParams, SelectionParams
 from captiongen.ports import NullTracker
 from captiongen.training.encoder_distillation import EncoderDistillation, EncoderStudent, MapSelector, Teacher
 from captiongen.training.loop import Fitted, Start, Trainer
+from captiongen.training.precision import has_native_bf16
 from tests.tiny import COLOURS, THINGS, tiny_picture
 
 CPU = torch.device("cpu")
@@ -55,7 +57,8 @@ def maps_of(teacher: Teacher, images: np.ndarray) -> np.ndarray:
 
 
 def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = None) -> Trainer:
-    teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), TRAIN)
+    with_hints = phase.hint_weight > 0.0
+    teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), TRAIN, with_hints=with_hints)
     encoder = student_encoder()
     torch.manual_seed(SEED)
     select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
@@ -66,7 +69,7 @@ def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = Non
         return select(model, epoch)
 
     return Trainer(
-        EncoderStudent(encoder, teacher, image_size_px=64, with_hints=phase.hint_weight > 0.0),
+        EncoderStudent(encoder, teacher, image_size_px=64, with_hints=with_hints),
         TrainingSet([str(i) for i in range(len(TRAIN))], TRAIN, [[]] * len(TRAIN), [[]] * len(TRAIN), False),
         phase,
         objective=EncoderDistillation(teacher, phase),
@@ -98,9 +101,18 @@ def test_a_random_encoder_learns_its_teacher_s_map(tmp_path, phase):
     assert all(row.dev_cider is None for row in fitted.progress.history)
 
 
-def test_a_killed_distillation_goes_on_exactly(tmp_path, phase):
-    """With blended small views, hints, Muon and an average, a kill and the rest give the uninterrupted outcome."""
-    options = phase(mixup=True, ema_decay=0.5, hint_weight=0.5, view_size_px=48, optimiser="muon")
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        "adamw",
+        pytest.param(
+            "muon", marks=pytest.mark.skipif(not has_native_bf16(CPU), reason="Muon is refused without native bfloat16")
+        ),
+    ],
+)
+def test_a_killed_distillation_goes_on_exactly(tmp_path, phase, optimiser):
+    """With blended small views, hints and an average, a kill and the rest give the uninterrupted outcome."""
+    options = phase(mixup=True, ema_decay=0.5, hint_weight=0.5, view_size_px=48, optimiser=optimiser)
     straight = trainer(options, tmp_path / "straight").fit()
     with pytest.raises(Killed):
         trainer(options, tmp_path / "killed", kill_after=1).fit()
@@ -128,7 +140,7 @@ def all_knowing(teacher: Teacher, *, with_hints: bool = False) -> EncoderStudent
 def test_student_and_teacher_look_at_the_same_view(phase, mixup, hint_weight):
     """A student that sees as its teacher does, on every stage, has nothing to learn, blended pictures or not."""
     options = phase(mixup=mixup, class_weight=0.0, hint_weight=hint_weight)
-    teacher = Teacher(build_encoder(options.teacher), TRAIN)
+    teacher = Teacher(build_encoder(options.teacher), TRAIN, with_hints=hint_weight > 0.0)
     images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
     batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
     student = all_knowing(teacher, with_hints=hint_weight > 0.0)
@@ -138,7 +150,7 @@ def test_student_and_teacher_look_at_the_same_view(phase, mixup, hint_weight):
 
 def test_a_hint_is_the_squared_error_of_a_stage_that_both_have(phase):
     """With weight w the loss grows by w times the sum over common strides of the maps' squared errors."""
-    teacher = Teacher(build_encoder(phase().teacher), TRAIN)
+    teacher = Teacher(build_encoder(phase().teacher), TRAIN, with_hints=True)
     student = EncoderStudent(student_encoder(), teacher, image_size_px=64, with_hints=True).eval()
     images = torch.from_numpy(TRAIN[:4]).permute(0, 3, 1, 2)
     batch = Batch(range(4), images, torch.zeros(4, 0, 1), is_features=False, is_mirrored=[False] * 4)
@@ -207,3 +219,11 @@ def test_a_channel_that_was_silent_does_not_drown_the_others(phase):
     loud = torch.from_numpy(maps_of(teacher, DEV))
     loud[:, 0] = loud[:, 1:].std()
     assert teacher.standardise(loud, 2)[:, 0].abs().max() < 20.0
+
+
+def test_hints_without_a_common_stride_are_refused(phase):
+    """A teacher and a student that have no earlier stage in common are told both lists, instead of learning no hint."""
+    teacher = Teacher(build_encoder(phase().teacher), TRAIN, with_hints=True)
+    del teacher.hints[4], teacher.hints[8]
+    with pytest.raises(TrainingError, match=r"teacher has them at \[2, 16\] px, the student at \[4, 8\] px"):
+        EncoderStudent(student_encoder(), teacher, image_size_px=64, with_hints=True)

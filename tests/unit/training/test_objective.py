@@ -93,7 +93,7 @@ def test_a_frozen_encoder_is_not_trained():
     assert trained == {id(parameter) for parameter in captioner.decoder.parameters()}
 
 
-def test_muon_moves_matrices_and_leaves_the_rest_to_adamw():
+def test_muon_moves_matrices_and_leaves_the_rest_to_nadamw():
     """Orthogonal steps are for matrices: biases, norms, depthwise filters and tables of words or places have none."""
     captioner = tiny_captioner()
     phase = FinetunedPhase(kind="finetuned", num_epochs=1, optimiser="muon", encoder_learning_rate_factor=0.5)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from captiongen.errors import TrainingError
-from captiongen.training.precision import autocast, has_native_bf16, keep_depthwise_in_fp32
+from captiongen.training.precision import autocast, has_native_bf16, keep_depthwise_in_fp32, require_native_bf16
 
 CPU = torch.device("cpu")
 
@@ -28,6 +28,13 @@ def test_bf16_on_a_cpu_without_it_is_refused():
     """A crawl of hours is refused with what to do."""
     with pytest.raises(TrainingError, match="Use auto or fp32"):
         autocast("bf16", CPU)
+
+
+def test_what_needs_bf16_is_refused_where_it_is_emulated(monkeypatch):
+    """Muon's orthogonal steps are computed in bfloat16: without it the setting is refused, and another one named."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(TrainingError, match=r"optimiser: muon was asked for.*Use adamw"):
+        require_native_bf16("optimiser: muon", CPU, instead="adamw")
 
 
 def test_depthwise_convolutions_stay_in_fp32():
