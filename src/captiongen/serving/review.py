@@ -1,6 +1,6 @@
 """A person's way through proposed corrections: one after the other, to be accepted, rejected or skipped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,11 +33,11 @@ class Desk(Protocol):
     def images(self, proposal: Proposal) -> Sequence[ShownImage]:
         """Returns what a person needs to see: the image, or the first ones of a slice."""
 
-    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
-        """Keeps a decision; it is on the disk when this returns."""
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict) -> None:
+        """Keeps decisions; they are on the disk when this returns."""
 
-    def undo(self, proposal_id: str) -> None:
-        """Takes a decision back."""
+    def undo(self, ids: Collection[str]) -> None:
+        """Takes decisions back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Visit:
 
     Attributes:
         skipped: ids, the first one first; they come again after all others.
-        decided: ids of what was shown and of what was decided on it, the last one last.
+        decided: the id of what was shown and those of what was decided on it, the last one last.
         taken_back: an id that is to be shown next, "" for none.
     """
 
     skipped: tuple[str, ...] = ()
-    decided: tuple[tuple[str, str], ...] = ()
+    decided: tuple[tuple[str, tuple[str, ...]], ...] = ()
     taken_back: str = ""
 
 
@@ -77,7 +77,7 @@ class Review:
 
     def decide(self, visit: Visit, proposal_id: str, verdict: Verdict) -> Visit:
         """Decides on the proposal that the person saw, and on no other."""
-        return self._decide(visit, proposal_id, verdict, lambda seen: seen)
+        return self._decide(visit, proposal_id, verdict, lambda seen: (seen,))
 
     def rewrite(self, visit: Visit, proposal_id: str, instead: str) -> Visit:
         """Accepts what the person wrote in the place of the caption concerned.
@@ -86,7 +86,7 @@ class Review:
             UsageError: nothing was written, or no caption is concerned.
         """
 
-        def write(seen: Proposal) -> Proposal:
+        def write(seen: Proposal) -> tuple[Proposal, ...]:
             try:
                 return seen.rewritten(instead)
             except ValueError as error:
@@ -95,13 +95,15 @@ class Review:
         return self._decide(visit, proposal_id, Verdict.ACCEPTED, write)
 
     def _decide(
-        self, visit: Visit, proposal_id: str, verdict: Verdict, change: Callable[[Proposal], Proposal]
+        self, visit: Visit, proposal_id: str, verdict: Verdict, change: Callable[[Proposal], tuple[Proposal, ...]]
     ) -> Visit:
-        decided = [(one.id, change(one)) for one in self.desk.undecided() if one.id == proposal_id]
-        for _, proposal in decided:
-            self.desk.decide(proposal, verdict)
-        names = ((shown_id, proposal.id) for shown_id, proposal in decided)
-        return replace(visit, decided=(*visit.decided, *names), taken_back="")
+        seen = next((one for one in self.desk.undecided() if one.id == proposal_id), None)
+        if seen is None:
+            return replace(visit, taken_back="")
+        chosen = change(seen)
+        self.desk.decide(chosen, verdict)
+        ids = tuple(one.id for one in chosen)
+        return replace(visit, decided=(*visit.decided, (proposal_id, ids)), taken_back="")
 
     def skip(self, visit: Visit, proposal_id: str) -> Visit:
         """Leaves a proposal for later."""
@@ -112,6 +114,6 @@ class Review:
         """Takes this person's last decision back, and shows the proposal again."""
         if not visit.decided:
             return visit
-        *before, (shown_id, decided_id) = visit.decided
-        self.desk.undo(decided_id)
+        *before, (shown_id, decided_ids) = visit.decided
+        self.desk.undo(decided_ids)
         return replace(visit, decided=tuple(before), taken_back=shown_id)

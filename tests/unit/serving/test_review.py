@@ -1,6 +1,6 @@
 """A person's way through proposals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -27,11 +27,12 @@ class FakeDesk:
     def images(self, proposal: Proposal) -> Sequence[ShownImage]:
         return [ShownImage(name, None) for name in proposal.image_ids]
 
-    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
-        self.decided[proposal.id] = verdict
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict) -> None:
+        self.decided |= {one.id: verdict for one in proposals}
 
-    def undo(self, proposal_id: str) -> None:
-        del self.decided[proposal_id]
+    def undo(self, ids: Collection[str]) -> None:
+        for name in ids:
+            del self.decided[name]
 
 
 def test_what_was_decided_is_followed_by_the_next():
@@ -75,7 +76,7 @@ def test_a_caption_can_be_rewritten():
     """What was written is accepted, of the proposal that was seen; undone, the proposal is the next."""
     review = Review(desk := FakeDesk())
     visit = review.rewrite(review.skip(Visit(), FIRST.id), FIRST.id, "Two cats .")
-    written = FIRST.rewritten("Two cats .")
+    [written] = FIRST.rewritten("Two cats .")
     assert desk.decided == {written.id: Verdict.ACCEPTED}
     assert review.undo(visit).taken_back == FIRST.id
     assert desk.decided == {}
