@@ -181,7 +181,7 @@ def test_a_picture_has_the_name_of_a_file(name: str, tmp_path: Path):
 
 
 def test_a_rewritten_report_is_no_other_report(tmp_path: Path):
-    """It holds the caption that it was made of, on the disk and rewritten again too; with this caption it is the same."""
+    """It holds the caption that it was made of, on the disk and rewritten again too; with that one it is the report."""
     [written] = _ADD.rewritten("A grey cat.")
     assert (written.caption, written.instead) == ("A cat.", "A grey cat.")
     assert written.id != replace(_ADD, instead="A grey cat.").id
