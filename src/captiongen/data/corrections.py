@@ -36,9 +36,10 @@ _SHOWN_CHARACTERS = 40
 class Kind(StrEnum):
     """What a proposal would do to the train split.
 
-    `drop_caption` takes every caption of this text from the image, `merge_captions` all but one of them,
-    `relabel_caption` writes `instead` in their place. `weight_images` has the images come `weight` times in an epoch.
-    `add_image` adds a picture with one caption, or a caption to a picture that is there.
+    `drop_caption` takes every caption of this text from the image, `merge_captions` all but one of them, before and
+    after whatever else is decided, `relabel_caption` writes `instead` in their place. `weight_images` has the images
+    come `weight` times in an epoch. `add_image` adds a picture with one caption, or a caption to a picture that is
+    there.
     """
 
     DROP_CAPTION = "drop_caption"
@@ -132,6 +133,8 @@ class Proposal:
     def rewritten(self, instead: str) -> tuple["Proposal", ...]:
         """Returns what a person accepts who looked at this and writes the right caption.
 
+        Who was asked whether equal captions are one, and writes one, has said that they are.
+
         Raises:
             ValueError: no one caption is concerned, or `instead` is no line of text with words in it, or the caption.
         """
@@ -145,7 +148,8 @@ class Proposal:
             return (replace(self, caption=None if instead == self._text else self._text, instead=instead),)
         if instead == self.caption:
             raise ValueError("expected other words than the caption has; reject the proposal if it is right")
-        return (replace(self, kind=Kind.RELABEL_CAPTION, instead=instead),)
+        relabelled = replace(self, kind=Kind.RELABEL_CAPTION, instead=instead)
+        return (self, relabelled) if self.kind is Kind.MERGE_CAPTIONS else (relabelled,)
 
     @property
     def concerns(self) -> tuple[object, ...]:

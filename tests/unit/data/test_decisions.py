@@ -119,6 +119,16 @@ def test_another_caption_of_the_image_and_how_often_one_stands_stay_open(decisio
     assert decisions.undecided() == [twice, SLICE, other]
 
 
+def test_who_rewrites_one_of_equal_captions_merges_them(decisions: Decisions):
+    """Own words written at a proposal to merge accept it too: it is not asked again."""
+    twice = merge("a", "A caat .")
+    write_proposals(FOLDER.proposals("audit"), [twice])
+    written = twice.rewritten("A cat .")
+    assert {(one.kind, one.instead) for one in written} == {("merge_captions", None), ("relabel_caption", "A cat .")}
+    assert decisions.decide(written, Verdict.ACCEPTED).changed == written
+    assert decisions.undecided() == [SLICE]
+
+
 def test_deciding_the_same_again_writes_nothing(decisions: Decisions):
     """The first date stays, and the files are the same bytes: nothing becomes stale."""
     decisions.decide([SURE], Verdict.ACCEPTED, by="Ada")

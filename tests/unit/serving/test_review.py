@@ -9,7 +9,7 @@ from captiongen.data.corrections import Proposal
 from captiongen.data.decisions import Verdict
 from captiongen.errors import UsageError
 from captiongen.serving.review import Review, ShownImage, Visit
-from tests.corrected import drop
+from tests.corrected import drop, merge
 
 FIRST, SECOND, THIRD = (drop(name, "A dog .", score=score) for name, score in (("a", 0.9), ("b", 0.8), ("c", 0.7)))
 
@@ -79,6 +79,16 @@ def test_a_caption_can_be_rewritten():
     [written] = FIRST.rewritten("Two cats .")
     assert desk.decided == {written.id: Verdict.ACCEPTED}
     assert review.undo(visit).taken_back == FIRST.id
+    assert desk.decided == {}
+
+
+def test_who_rewrites_equal_captions_undoes_both_decisions():
+    """Merged and rewritten by one answer, the captions are as before when it is taken back."""
+    review = Review(desk := FakeDesk([twice := merge("a", "A caat .")]))
+    visit = review.rewrite(Visit(), twice.id, "A cat .")
+    assert set(desk.decided) == {one.id for one in twice.rewritten("A cat .")}
+    assert review.queue(visit) == []
+    assert review.queue(review.undo(visit)) == [twice]
     assert desk.decided == {}
 
 
