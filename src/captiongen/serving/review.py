@@ -56,7 +56,7 @@ class Visit:
 
 
 class Review:
-    """Moves a person from proposal to proposal. A proposal that others decided meanwhile is not shown.
+    """Moves a person from proposal to proposal. One that others decided is not shown; who answers it is told so.
 
     Args:
         desk: where proposals come from and decisions go to.
@@ -76,14 +76,18 @@ class Review:
         return sorted(self.desk.undecided(), key=place)
 
     def decide(self, visit: Visit, proposal_id: str, verdict: Verdict) -> Visit:
-        """Decides on the proposal that the person saw, and on no other."""
+        """Decides on the proposal that the person saw, and on no other.
+
+        Raises:
+            UsageError: others decided on it meanwhile.
+        """
         return self._decide(visit, proposal_id, verdict, lambda seen: (seen,))
 
     def rewrite(self, visit: Visit, proposal_id: str, instead: str) -> Visit:
         """Accepts what the person wrote in the place of the caption concerned.
 
         Raises:
-            UsageError: nothing was written, or no caption is concerned.
+            UsageError: nothing was written, no caption is concerned, or others decided on the proposal meanwhile.
         """
 
         def write(seen: Proposal) -> tuple[Proposal, ...]:
@@ -99,7 +103,12 @@ class Review:
     ) -> Visit:
         seen = next((one for one in self.desk.undecided() if one.id == proposal_id), None)
         if seen is None:
-            return replace(visit, taken_back="")
+            if not proposal_id or proposal_id in (shown_id for shown_id, _ in visit.decided):  # a second click
+                return visit
+            raise UsageError(
+                "Nothing was kept: this proposal was decided elsewhere meanwhile, or is no longer made. Copy what you "
+                "wrote if you need it; Skip shows the next one."
+            )
         chosen = change(seen)
         self.desk.decide(chosen, verdict)
         ids = tuple(one.id for one in chosen)

@@ -52,6 +52,32 @@ def test_a_second_click_decides_on_nothing_else():
     assert list(desk.decided) == [FIRST.id]
 
 
+def test_an_answer_to_what_others_decided_meanwhile_is_refused_in_words():
+    """What a person wrote or decided is not lost without a word; the visit is what it was, and can go on."""
+    review = Review(desk := FakeDesk())
+    desk.decide([FIRST], Verdict.REJECTED)
+    with pytest.raises(UsageError, match=r"Nothing was kept: .* decided elsewhere .* Skip shows the next one"):
+        review.rewrite(Visit(), FIRST.id, "Two cats .")
+    with pytest.raises(UsageError, match="Nothing was kept"):
+        review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
+    assert desk.decided == {FIRST.id: Verdict.REJECTED}
+    assert review.queue(review.skip(Visit(), FIRST.id)) == [SECOND, THIRD]
+
+
+def test_an_answer_to_nothing_decides_nothing():
+    """At the end no proposal is shown, and the buttons do nothing."""
+    review = Review(FakeDesk([]))
+    assert review.decide(Visit(), "", Verdict.ACCEPTED) == Visit()
+
+
+def test_a_caption_is_written_once_however_often_enter_is_pressed():
+    """The second time this person's own decision is found."""
+    review = Review(desk := FakeDesk())
+    visit = review.rewrite(Visit(), FIRST.id, "Two cats .")
+    desk.proposals.remove(FIRST)
+    assert review.rewrite(visit, FIRST.id, "Two cats .") == visit
+
+
 def test_skipped_ones_come_last():
     """What was skipped comes again after all others, the first one first."""
     review = Review(FakeDesk())
