@@ -122,8 +122,8 @@ def _need_two_shown(data: ProcessedData) -> None:
     if num_shown < 2:
         raise DataError(
             f"{data.folder}: expected two training images at least that a reranker can learn from, found {num_shown} "
-            f"({len(is_shown) - num_shown:,} others have the weight 0 by accepted corrections). Add images, take weights "
-            "back (`captiongen corrections undo`), or train without a reranker."
+            f"({len(is_shown) - num_shown:,} others have the weight 0 by accepted corrections). Add images, take "
+            "weights back (`captiongen corrections undo`), or train without a reranker."
         )
 
 
