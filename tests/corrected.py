@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from captiongen.data.corrections import Kind, Proposal
+from captiongen.data.corrections import Kind, Picture, Proposal
 from captiongen.data.feedback import FeedbackFolder, FeedbackRecord, ReportedModel
 
 
@@ -23,6 +23,25 @@ def relabel(image_id: str, caption: str, instead: str) -> Proposal:
 def weigh(*image_ids: str, weight: float) -> Proposal:
     """Proposes to weight the images of a slice."""
     return Proposal(Kind.WEIGHT_IMAGES, image_ids, "analysis", "Hard ones.", 0.7, weight=weight)
+
+
+def merge(image_id: str, caption: str) -> Proposal:
+    """Proposes to keep one of equal captions."""
+    return Proposal(Kind.MERGE_CAPTIONS, (image_id,), "audit", "Twice.", 1.0, caption=caption)
+
+
+def reported(caption: str, *, picture: str = "f", score: float = 0.5) -> Proposal:
+    """Proposes to add a user's picture with the caption that the user wrote."""
+    sha256 = hashlib.sha256(picture.encode()).hexdigest()
+    return Proposal(
+        Kind.ADD_IMAGE,
+        (picture,),
+        "feedback",
+        "By a user.",
+        score,
+        instead=caption,
+        picture=Picture(f"{picture}.jpg", sha256),
+    )
 
 
 MODEL = ReportedModel(name="captiongen", version="3", weights_sha256="0" * 64, bento="captiongen:3")

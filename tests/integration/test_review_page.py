@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import yaml
 from corrected import drop, relabel, weigh
 from datasets import write_table_dataset
 
-from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
+from captiongen.data.corrections import CorrectionsFolder, Decision, read_decisions, write_decisions, write_proposals
 from captiongen.data.validation_report import write_validation
 from captiongen.params import load_params
 from captiongen.stages.ingest import ingest
@@ -123,7 +124,8 @@ def wait_for(page: "playwright.Page", words: str) -> None:
 def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "playwright.Page"):
     """Each is shown with picture, captions and reason; a decision is on the disk before the next one is shown.
 
-    Skipped ones come last, the last decision can be undone, and at the end the page says what to run.
+    Skipped ones come last, the last decision can be undone, what was written of a proposal that others decided on
+    stays in its field, and at the end the page says what to run.
     """
     assert page.inner_text("#cr-question") == "Drop this caption?"
     assert page.locator(".cr-single li").all_inner_texts() == [CAPTION, OTHER]
@@ -153,6 +155,12 @@ def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "play
     page.keyboard.press("w")
     assert page.locator("#instead textarea, #instead input").input_value() == CAPTION
     page.keyboard.type("Rain and a dog .")  # over what stood there; its letters press no button
+    elsewhere = served.corrections.rejected.read_bytes()
+    write_decisions(served.corrections.rejected, [Decision(DROP, datetime.now(UTC))])
+    page.keyboard.press("Enter")
+    page.get_by_text("Nothing was kept: this proposal was decided elsewhere").wait_for(timeout=WAIT_MS)
+    assert page.locator("#instead textarea, #instead input").input_value() == "Rain and a dog ."
+    served.corrections.rejected.write_bytes(elsewhere)
     page.keyboard.press("Enter")
     wait_for(page, "Nothing is left to decide")
     # A page of another site whose name points to this machine is answered nothing.
@@ -164,7 +172,7 @@ def test_proposals_are_decided_by_mouse_and_keyboard(served: Served, page: "play
     assert "frame-ancestors 'none'" in requests.get(served.url, timeout=10).headers["Content-Security-Policy"]
     served.process.kill()
     assert {one.id for one in read_decisions(served.corrections.accepted)} == {
-        DROP.rewritten("Rain and a dog .").id,
+        *(one.id for one in DROP.rewritten("Rain and a dog .")),
         RELABEL.id,
         SLICE.id,
     }

@@ -13,7 +13,7 @@ import typer
 from captiongen.cli.feedback_commands import open_feedback, tell_left_behind
 from captiongen.cli.layout import Layout
 from captiongen.data.corrections import Kind, Origin, Proposal
-from captiongen.data.decisions import Verdict
+from captiongen.data.decisions import Outcome, Verdict
 from captiongen.errors import UsageError
 from captiongen.text.printable import printable
 
@@ -129,7 +129,7 @@ def rewrite(
         rewritten = proposals[name].rewritten(caption)
     except ValueError as error:
         raise UsageError(f"{proposals[name]}: {error}.") from error
-    _tell(desk.decide([rewritten], Verdict.ACCEPTED, by=by), 1, Verdict.ACCEPTED)
+    _tell(desk.decide(rewritten, Verdict.ACCEPTED, by=by), len(rewritten), Verdict.ACCEPTED)
 
 
 @_group.command(epilog="Example: `captiongen corrections undo 4f1a`")
@@ -222,12 +222,16 @@ def _decide(
     _tell(desk.decide(chosen, verdict, by=by), len(chosen), verdict)
 
 
-def _tell(changed: Sequence[Proposal], num_chosen: int, verdict: Verdict) -> None:
-    for one in changed:
+def _tell(outcome: Outcome, num_chosen: int, verdict: Verdict) -> None:
+    for one in outcome.changed:
         typer.echo(f"{verdict}: {one}")
-    if same := num_chosen - len(changed):
+    for one in outcome.replaced:
+        typer.echo(f"no longer accepted: {one}, as another is of the same thing")
+    if left_out := len(outcome.left_out):
+        typer.echo(f"{left_out:,} were left out, as another is accepted of the same thing.")
+    if same := num_chosen - len(outcome.changed) - left_out:
         typer.echo(f"{same:,} were {verdict} before.")
-    if changed and verdict is Verdict.ACCEPTED:
+    if outcome.changed and verdict is Verdict.ACCEPTED:
         typer.echo('Next: dvc repro && git add corrections dvc.lock && git commit -m "Correct the training data"')
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from captiongen.data.corrections import CorrectionsFolder, Decision, Picture, Proposal, write_proposals
-from captiongen.data.decisions import Decisions, Verdict
+from captiongen.data.decisions import Decisions, Outcome, Verdict
 from captiongen.data.feedback import FeedbackFolder
 from captiongen.data.images import decode_image
 from captiongen.data.reported_captions import reported_captions
@@ -43,8 +43,8 @@ class CorrectionsDesk:
         self._folder, self._store = folder, store
         self.decisions = decisions
 
-    def decide(self, proposals: Sequence[Proposal], verdict: Verdict, *, by: str = "") -> list[Proposal]:
-        """Decides on proposals; returns those on which this changed something.
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict, *, by: str = "") -> Outcome:
+        """Decides on proposals; pictures that their decisions add come, and those of replaced ones go.
 
         Raises:
             DataError: a picture that belongs to a decision is not here, cannot be decoded, or has the name of another
@@ -56,9 +56,9 @@ class CorrectionsDesk:
             self._need_accepted_pictures(proposals)
             if verdict is Verdict.ACCEPTED:
                 self._bring(proposals)
-            changed = self.decisions.decide(proposals, verdict, by=by)
+            outcome = self.decisions.decide(proposals, verdict, by=by)
             self._clear()
-        return changed
+        return outcome
 
     def undo(self, ids: Collection[str]) -> list[Decision]:
         """Takes decisions back, and pictures that they added; returns the decisions that are no more.

@@ -1,6 +1,6 @@
 """What the review page shows and keeps: the pictures and captions of this project, and its decisions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from captiongen.cli.corrections_desk import CorrectionsDesk
@@ -46,13 +46,13 @@ class ProjectReview:
         """As `captiongen.serving.review.Desk` has it."""
         return self._keep(self._desk.decisions.undecided())
 
-    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict) -> None:
         """As `captiongen.serving.review.Desk` has it."""
-        self._desk.decide([proposal], verdict, by=self._by)
+        self._desk.decide(proposals, verdict, by=self._by)
 
-    def undo(self, proposal_id: str) -> None:
+    def undo(self, ids: Collection[str]) -> None:
         """As `captiongen.serving.review.Desk` has it."""
-        self._desk.undo([proposal_id])
+        self._desk.undo(ids)
 
     def images(self, proposal: Proposal) -> Sequence[ShownImage]:
         """As `captiongen.serving.review.Desk` has it."""

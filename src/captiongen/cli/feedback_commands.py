@@ -108,7 +108,8 @@ def tell_left_behind(feedback: "FeedbackFolder") -> None:
     stay = left_behind(read_decisions(corrections.accepted), feedback)
     if not stay:
         return
-    typer.echo(f"{len(stay):,} pictures of reports that are gone were accepted, and stay in {corrections.pictures}:")
+    num_pictures = len({one.picture for one in stay})
+    typer.echo(f"{num_pictures:,} pictures of reports that are gone were accepted, and stay in {corrections.pictures}:")
     for one in stay:
         typer.echo(f"  {one}")
     typer.echo(

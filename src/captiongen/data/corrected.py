@@ -1,8 +1,8 @@
 """Accepted corrections, applied to the train split; dev and test stay what models were scored on."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,9 +78,10 @@ class Corrected:
 def correct(
     images: Iterable[UsableImage], decisions: Iterable[Decision], *, pictures: Path, near_duplicate_distance: int
 ) -> Corrected:
-    """Follows accepted decisions, in the order in which they were made.
+    """Follows accepted decisions, in the order in which they were made; merges hold all the time.
 
-    A decision that fits no more, because its image or caption is gone or in another split, changes nothing and is told.
+    So equal captions are one, whether they were merged before or after they were relabelled. A decision that fits no
+    more, because its image or caption is gone or in another split, changes nothing and is told.
 
     Args:
         images: of the splits train, dev and test.
@@ -91,10 +92,13 @@ def correct(
     Raises:
         DataError: an added picture's file is missing or another one, or no training image is left.
     """
-    train = _TrainSplit(images, pictures, near_duplicate_distance)
     # Of weights that were decided in the same moment the larger one counts, else the last.
-    for decision in sorted(decisions, key=lambda one: (one.decided_at, one.proposal.weight or 0.0, one.id)):
-        train.apply(decision.proposal)
+    ordered = sorted(decisions, key=lambda one: (one.decided_at, one.proposal.weight or 0.0, one.id))
+    merges = [one.proposal for one in ordered if one.proposal.kind is Kind.MERGE_CAPTIONS]
+    train = _TrainSplit(images, merges, pictures, near_duplicate_distance)
+    # Of a merge it can be said at the end alone whether there ever was such a caption.
+    for proposal in (*(one.proposal for one in ordered if one.proposal.kind is not Kind.MERGE_CAPTIONS), *merges):
+        train.apply(proposal)
     return train.result()
 
 
@@ -105,7 +109,13 @@ class _Misfit(Exception):  # noqa: N818 - reads as what it is
 class _TrainSplit:
     """The train split while it is being corrected, and the rest, which is not."""
 
-    def __init__(self, images: Iterable[UsableImage], pictures: Path, near_duplicate_distance: int) -> None:
+    def __init__(
+        self, images: Iterable[UsableImage], merges: Iterable[Proposal], pictures: Path, near_duplicate_distance: int
+    ) -> None:
+        self._merged: defaultdict[str, set[str | None]] = defaultdict(set)
+        for merge in merges:
+            self._merged[merge.image_ids[0]].add(merge.caption)
+        self._seen: defaultdict[str, set[str | None]] = defaultdict(set)  # captions that an image has or had
         self._pictures, self._near_duplicate_distance = pictures, near_duplicate_distance
         self._train: dict[str, UsableImage] = {}
         self._held_out: dict[str, UsableImage] = {}
@@ -124,8 +134,7 @@ class _TrainSplit:
                 case Proposal(kind=Kind.ADD_IMAGE, picture=Picture() as picture, instead=str(caption)):
                     self._add(proposal.image_ids[0], picture, caption)
                 case _:
-                    image = self._find(proposal.image_ids[0])
-                    self._train[image.image_id] = replace(image, captions=_changed(image.captions, proposal))
+                    self._change(self._find(proposal.image_ids[0]), proposal)
         except _Misfit as misfit:
             self._unused.append(Unused(proposal, str(misfit)))
         else:
@@ -153,6 +162,14 @@ class _TrainSplit:
         if image_id not in self._train:
             raise _Misfit("there is no such training image")
         return self._train[image_id]
+
+    def _change(self, image: UsableImage, proposal: Proposal) -> None:
+        merged, seen = self._merged[image.image_id], self._seen[image.image_id]
+        seen.update(image.captions)
+        if proposal.caption not in (seen if proposal.kind is Kind.MERGE_CAPTIONS else image.captions):
+            raise _Misfit("the image has no such caption")
+        captions = _once(_changed(_once(image.captions, merged), proposal), merged)
+        self._train[image.image_id] = replace(image, captions=captions)
 
     def _weigh(self, proposal: Proposal, weight: float) -> None:
         missing = [image_id for image_id in proposal.image_ids if image_id not in self._train]
@@ -193,17 +210,18 @@ class _TrainSplit:
 
 
 def _changed(captions: tuple[str, ...], proposal: Proposal) -> tuple[str, ...]:
-    text = proposal.caption
-    if text not in captions:
-        raise _Misfit("the image has no such caption")
     match proposal:
         case Proposal(kind=Kind.RELABEL_CAPTION, instead=str(instead)):
-            return tuple(instead if caption == text else caption for caption in captions)
-        case Proposal(kind=Kind.MERGE_CAPTIONS):
-            first = captions.index(text)
-            return tuple(caption for place, caption in enumerate(captions) if caption != text or place == first)
+            return tuple(instead if caption == proposal.caption else caption for caption in captions)
+        case Proposal(kind=Kind.DROP_CAPTION):
+            return tuple(caption for caption in captions if caption != proposal.caption)
         case _:
-            return tuple(caption for caption in captions if caption != text)
+            return captions
+
+
+def _once(captions: tuple[str, ...], merged: Collection[str | None]) -> tuple[str, ...]:
+    """Keeps the first of equal captions where they are merged."""
+    return tuple(one for place, one in enumerate(captions) if one not in merged or one not in captions[:place])
 
 
 def _some(image_ids: Sequence[str]) -> str:

@@ -36,9 +36,10 @@ _SHOWN_CHARACTERS = 40
 class Kind(StrEnum):
     """What a proposal would do to the train split.
 
-    `drop_caption` takes every caption of this text from the image, `merge_captions` all but one of them,
-    `relabel_caption` writes `instead` in their place. `weight_images` has the images come `weight` times in an epoch.
-    `add_image` adds a picture with one caption.
+    `drop_caption` takes every caption of this text from the image, `merge_captions` all but one of them, before and
+    after whatever else is decided, `relabel_caption` writes `instead` in their place. `weight_images` has the images
+    come `weight` times in an epoch. `add_image` adds a picture with one caption, or a caption to a picture that is
+    there.
     """
 
     DROP_CAPTION = "drop_caption"
@@ -69,7 +70,7 @@ class Picture:
             )
 
 
-#: Which of the optional fields a kind needs; it has none of the others.
+#: Which of the optional fields a kind needs; it has none of the others, but for those that it may have.
 _FIELDS: Mapping[Kind, frozenset[str]] = {
     Kind.DROP_CAPTION: frozenset({"caption"}),
     Kind.MERGE_CAPTIONS: frozenset({"caption"}),
@@ -77,6 +78,7 @@ _FIELDS: Mapping[Kind, frozenset[str]] = {
     Kind.WEIGHT_IMAGES: frozenset({"weight"}),
     Kind.ADD_IMAGE: frozenset({"instead", "picture"}),
 }
+_MAY_HAVE: Mapping[Kind, frozenset[str]] = {Kind.ADD_IMAGE: frozenset({"caption"})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Proposal:
         source: who proposes it.
         reason: why, in a sentence for people.
         score: how sure the source is, 0..1; files keep four digits.
-        caption: the text concerned, as the data has it to the letter; it may be empty.
+        caption: the text concerned, as the data has it to the letter; it may be empty. With `add_image` the proposed
+            one, where a person wrote another in its place.
         instead: the new caption, with at least one word.
         weight: how often each image comes in an epoch, on average, 0..100.
         picture: what is added.
@@ -113,7 +116,7 @@ class Proposal:
     def __post_init__(self) -> None:
         """Checks that the fields make sense together."""
         given = {name for name in ("caption", "instead", "weight", "picture") if getattr(self, name) is not None}
-        if given != _FIELDS[self.kind]:
+        if given - _MAY_HAVE.get(self.kind, frozenset()) != _FIELDS[self.kind]:
             wanted, found = (", ".join(sorted(names)) or "none" for names in (_FIELDS[self.kind], given))
             raise ValueError(f"expected the fields {wanted} in a {self.kind}, found {found}")
         if not self.image_ids or tuple(sorted(set(self.image_ids))) != self.image_ids:
@@ -127,8 +130,10 @@ class Proposal:
         if self.weight is not None and not 0.0 <= self.weight <= 100.0:
             raise ValueError(f"expected a weight of 0 to 100, found {self.weight}")
 
-    def rewritten(self, instead: str) -> "Proposal":
-        """Returns what a person proposes who looked at this and writes the right caption.
+    def rewritten(self, instead: str) -> tuple["Proposal", ...]:
+        """Returns what a person accepts who looked at this and writes the right caption.
+
+        Who was asked whether equal captions are one, and writes one, has said that they are.
 
         Raises:
             ValueError: no one caption is concerned, or `instead` is no line of text with words in it, or the caption.
@@ -139,18 +144,26 @@ class Proposal:
             raise ValueError(f"expected a line of text, found {instead!r}")
         if len(instead) > _MAX_LETTERS:
             raise ValueError(f"expected a caption of {_MAX_LETTERS:,} letters at most, found {len(instead):,}")
+        if self.kind is Kind.ADD_IMAGE:
+            return (replace(self, caption=None if instead == self._text else self._text, instead=instead),)
         if instead == self.caption:
             raise ValueError("expected other words than the caption has; reject the proposal if it is right")
-        kind = self.kind if self.kind is Kind.ADD_IMAGE else Kind.RELABEL_CAPTION
-        return replace(self, kind=kind, instead=instead)
+        relabelled = replace(self, kind=Kind.RELABEL_CAPTION, instead=instead)
+        return (self, relabelled) if self.kind is Kind.MERGE_CAPTIONS else (relabelled,)
 
     @property
     def concerns(self) -> tuple[object, ...]:
         """What it is about: of several about the same thing one can be accepted.
 
-        Of equal captions one may be too many, and all of them wrong: that is not the same thing.
+        Of equal captions one may be too many, and all of them wrong: that is not the same thing. Nor are captions that
+        several people wrote of a picture.
         """
-        return (self.image_ids, self.caption, self.picture, self.kind is Kind.MERGE_CAPTIONS)
+        return (self.image_ids, self._text, self.picture, self.kind is Kind.MERGE_CAPTIONS)
+
+    @property
+    def _text(self) -> str | None:
+        """The caption concerned; of an added picture the one that was proposed, whatever was written instead."""
+        return self.instead if self.caption is None else self.caption
 
     def __str__(self) -> str:
         """Says in a line what would change, where, and the id."""

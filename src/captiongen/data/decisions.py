@@ -1,6 +1,7 @@
 """What people decided in a project, kept so that several may decide at once, in commands and on pages."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,21 @@ class Verdict(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of proposals that were decided on; what is in neither `changed` nor `left_out` was decided so before.
+
+    Attributes:
+        changed: what is decided so from now on.
+        replaced: what was accepted before about the same things, and no longer is.
+        left_out: what was not accepted, because another of the proposals about the same thing is.
+    """
+
+    changed: tuple[Proposal, ...]
+    replaced: tuple[Proposal, ...] = ()
+    left_out: tuple[Proposal, ...] = ()
 
 
 class Decisions:
@@ -63,8 +79,8 @@ class Decisions:
     def undecided(self) -> list[Proposal]:
         """Returns what nobody has decided, the surest first.
 
-        Once something is accepted of a caption, a picture or a slice, nothing else is asked of it: who rewrote a
-        caption need not say whether to drop it.
+        Once something is accepted about a caption or a slice, nothing else is asked about it: who rewrote a caption
+        need not say whether to drop it. Another caption of an added picture stays open.
 
         Raises:
             DataError: as `proposals` and `decided`.
@@ -78,27 +94,24 @@ class Decisions:
         ]
         return sorted(undecided, key=lambda one: (-one.score, one.id))
 
-    def decide(self, proposals: Iterable[Proposal], verdict: Verdict, *, by: str = "") -> list[Proposal]:
+    def decide(self, proposals: Iterable[Proposal], verdict: Verdict, *, by: str = "") -> Outcome:
         """Decides; what was decided so before keeps its date and name.
 
         Of what is accepted about the same thing the last one counts, and of several at once the first.
-
-        Returns:
-            Those on which this changed something.
         """
         now = datetime.now(UTC).replace(microsecond=0)
         other = Verdict.REJECTED if verdict is Verdict.ACCEPTED else Verdict.ACCEPTED
         with self.alone:
             before = self.decided(verdict)
-            new = [one for one in proposals if one.id not in before]
-            if verdict is Verdict.ACCEPTED:
-                new = list({one.concerns: one for one in reversed(new)}.values())[::-1]
-                about = {one.concerns for one in new}
-                before = {name: one for name, one in before.items() if one.proposal.concerns not in about}
+            chosen, left_out = _first_of_each(proposals) if verdict is Verdict.ACCEPTED else (list(proposals), [])
+            new = [one for one in chosen if one.id not in before]
+            about = {one.concerns for one in new} if verdict is Verdict.ACCEPTED else set()
+            replaced = [one for one in before.values() if one.proposal.concerns in about]
             self._take_away({one.id for one in new}, other)
             if new:
-                write_decisions(self._file(verdict), [*before.values(), *(Decision(one, now, by) for one in new)])
-        return new
+                kept = [one for one in before.values() if one.proposal.concerns not in about]
+                write_decisions(self._file(verdict), [*kept, *(Decision(one, now, by) for one in new)])
+        return Outcome(tuple(new), tuple(one.proposal for one in replaced), tuple(left_out))
 
     def undo(self, ids: Collection[str]) -> list[Decision]:
         """Takes decisions back; the proposals are open again, where they are still proposed.
@@ -118,3 +131,10 @@ class Decisions:
 
     def _file(self, verdict: Verdict) -> Path:
         return self._folder.accepted if verdict is Verdict.ACCEPTED else self._folder.rejected
+
+
+def _first_of_each(proposals: Iterable[Proposal]) -> tuple[list[Proposal], list[Proposal]]:
+    """Parts proposals into the first about each thing, and the rest."""
+    first: dict[tuple[object, ...], Proposal] = {}
+    rest = [one for one in proposals if first.setdefault(one.concerns, one) is not one]
+    return list(first.values()), rest

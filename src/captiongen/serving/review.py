@@ -1,6 +1,6 @@
 """A person's way through proposed corrections: one after the other, to be accepted, rejected or skipped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,11 +33,11 @@ class Desk(Protocol):
     def images(self, proposal: Proposal) -> Sequence[ShownImage]:
         """Returns what a person needs to see: the image, or the first ones of a slice."""
 
-    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
-        """Keeps a decision; it is on the disk when this returns."""
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict) -> None:
+        """Keeps decisions; they are on the disk when this returns."""
 
-    def undo(self, proposal_id: str) -> None:
-        """Takes a decision back."""
+    def undo(self, ids: Collection[str]) -> None:
+        """Takes decisions back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class Visit:
 
     Attributes:
         skipped: ids, the first one first; they come again after all others.
-        decided: ids of what was shown and of what was decided on it, the last one last.
+        decided: the id of what was shown and those of what was decided on it, the last one last.
         taken_back: an id that is to be shown next, "" for none.
     """
 
     skipped: tuple[str, ...] = ()
-    decided: tuple[tuple[str, str], ...] = ()
+    decided: tuple[tuple[str, tuple[str, ...]], ...] = ()
     taken_back: str = ""
 
 
 class Review:
-    """Moves a person from proposal to proposal. A proposal that others decided meanwhile is not shown.
+    """Moves a person from proposal to proposal. One that others decided is not shown; who answers it is told so.
 
     Args:
         desk: where proposals come from and decisions go to.
@@ -76,17 +76,21 @@ class Review:
         return sorted(self.desk.undecided(), key=place)
 
     def decide(self, visit: Visit, proposal_id: str, verdict: Verdict) -> Visit:
-        """Decides on the proposal that the person saw, and on no other."""
-        return self._decide(visit, proposal_id, verdict, lambda seen: seen)
+        """Decides on the proposal that the person saw, and on no other.
+
+        Raises:
+            UsageError: others decided on it meanwhile.
+        """
+        return self._decide(visit, proposal_id, verdict, lambda seen: (seen,))
 
     def rewrite(self, visit: Visit, proposal_id: str, instead: str) -> Visit:
         """Accepts what the person wrote in the place of the caption concerned.
 
         Raises:
-            UsageError: nothing was written, or no caption is concerned.
+            UsageError: nothing was written, no caption is concerned, or others decided on the proposal meanwhile.
         """
 
-        def write(seen: Proposal) -> Proposal:
+        def write(seen: Proposal) -> tuple[Proposal, ...]:
             try:
                 return seen.rewritten(instead)
             except ValueError as error:
@@ -95,13 +99,20 @@ class Review:
         return self._decide(visit, proposal_id, Verdict.ACCEPTED, write)
 
     def _decide(
-        self, visit: Visit, proposal_id: str, verdict: Verdict, change: Callable[[Proposal], Proposal]
+        self, visit: Visit, proposal_id: str, verdict: Verdict, change: Callable[[Proposal], tuple[Proposal, ...]]
     ) -> Visit:
-        decided = [(one.id, change(one)) for one in self.desk.undecided() if one.id == proposal_id]
-        for _, proposal in decided:
-            self.desk.decide(proposal, verdict)
-        names = ((shown_id, proposal.id) for shown_id, proposal in decided)
-        return replace(visit, decided=(*visit.decided, *names), taken_back="")
+        seen = next((one for one in self.desk.undecided() if one.id == proposal_id), None)
+        if seen is None:
+            if not proposal_id or proposal_id in (shown_id for shown_id, _ in visit.decided):  # a second click
+                return visit
+            raise UsageError(
+                "Nothing was kept: this proposal was decided elsewhere meanwhile, or is no longer made. Copy what you "
+                "wrote if you need it; Skip shows the next one."
+            )
+        chosen = change(seen)
+        self.desk.decide(chosen, verdict)
+        ids = tuple(one.id for one in chosen)
+        return replace(visit, decided=(*visit.decided, (proposal_id, ids)), taken_back="")
 
     def skip(self, visit: Visit, proposal_id: str) -> Visit:
         """Leaves a proposal for later."""
@@ -112,6 +123,6 @@ class Review:
         """Takes this person's last decision back, and shows the proposal again."""
         if not visit.decided:
             return visit
-        *before, (shown_id, decided_id) = visit.decided
-        self.desk.undo(decided_id)
+        *before, (shown_id, decided_ids) = visit.decided
+        self.desk.undo(decided_ids)
         return replace(visit, decided=tuple(before), taken_back=shown_id)

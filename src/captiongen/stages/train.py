@@ -71,7 +71,7 @@ def train(
         tracker: receives params, losses, speeds and samples.
 
     Raises:
-        DataError: a split is empty.
+        DataError: a split is empty, or too few training images are shown for a reranker.
         EncoderError: the encoder is unknown or its weights do not fit.
         CheckpointError: the captioner to start from is damaged or of another make.
         TrainingError: another trainer is at work in `state_folder`, or the loss is no longer a number.
@@ -83,8 +83,8 @@ def train(
             raise DataError(
                 f"{data_folder}: expected images in split {split}, found none. Look at the manifest's splits."
             )
-    if params.reranker is not None and data.counts["train"] < 2:
-        raise DataError(f"{data_folder}: expected two training images at least for a reranker, found one.")
+    if params.reranker is not None:
+        _need_two_shown(data)
     with _only_trainer(state_folder) if is_first() else nullcontext():
         tracker.log_params(_flat(params.model_dump()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -109,6 +109,24 @@ def train(
     return TrainResult(manifest, trained)
 
 
+def _is_shown(data: ProcessedData) -> list[bool]:
+    """Says of each training image whether it is ever shown: people may have given it the weight 0."""
+    weights = data.sampling_weights()
+    return [weights.get(image_id, 1.0) > 0 for image_id in data.references("train")]
+
+
+def _need_two_shown(data: ProcessedData) -> None:
+    """Asks before the training what the reranker needs after it."""
+    is_shown = _is_shown(data)
+    num_shown = sum(is_shown)
+    if num_shown < 2:
+        raise DataError(
+            f"{data.folder}: expected two training images at least that a reranker can learn from, found {num_shown} "
+            f"({len(is_shown) - num_shown:,} others have the weight 0 by accepted corrections). Add images, take "
+            "weights back (`captiongen corrections undo`), or train without a reranker."
+        )
+
+
 def _add_reranker(
     captioner: Captioner,
     params: TrainParams,
@@ -128,8 +146,7 @@ def _add_reranker(
     if not is_first():
         return
     captioner.eval()
-    weights = data.sampling_weights()
-    is_shown = np.array([weights.get(image_id, 1.0) > 0 for image_id in data.references("train")])
+    is_shown = np.array(_is_shown(data))
     captions = list(compress(data.references("train").values(), is_shown))
     made = train_reranker(reranker, tokenizer, pooled=pool(features["train"])[is_shown], captions=captions)
     dev = limit(data.references("dev"), params.selection.max_images)

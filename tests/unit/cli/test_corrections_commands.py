@@ -74,6 +74,18 @@ def test_the_beginning_of_an_id_is_enough():
     assert [one.decided_by for one in read_decisions(FOLDER.accepted)] == ["Ada"]
 
 
+def test_what_is_left_out_or_replaced_is_said():
+    """One that lost to another of the same caption was not accepted before; a decision that goes is named."""
+    other = relabel("a", "A dog .", "A cat .")
+    write_proposals(FOLDER.proposals("audit"), [SURE, other])
+    said = corrections("accept", "--all", "--yes")
+    assert "1 were left out, as another is accepted of the same thing" in said
+    assert "before" not in said
+    said = corrections("accept", other.id)
+    assert f"no longer accepted: {SURE}" in said
+    assert "left out" not in said
+
+
 def test_a_decision_can_be_turned_and_taken_back():
     """What was accepted can be rejected, also where it is no longer proposed, and undone."""
     corrections("accept", SURE.id)
@@ -169,13 +181,18 @@ def test_pictures_of_reports_that_are_gone_are_named(tmp_path: Path):
     assert f"captiongen corrections undo {made[0].id}, then" in corrections("import")
     said = CliRunner().invoke(app, ["feedback", "purge", "--older-than", "0"]).output
     assert f"captiongen corrections undo {' '.join(sorted(one.id for one in made))}, then" in said
+    second = replace(made[0], instead="Fur .")
+    write_decisions(FOLDER.accepted, [Decision(one, datetime.now(UTC)) for one in (*made, second)])
+    said = corrections("import")
+    assert "2 pictures of reports that are gone" in said
+    assert second.id in said
 
 
 def test_a_caption_can_be_rewritten():
     """Own words go in its place, whatever was proposed, and nothing more is asked about it."""
     told = corrections("rewrite", SURE.id[:6], "Two dogs in the snow .", "--by", "Ada")
     [decision] = read_decisions(FOLDER.accepted)
-    assert decision.proposal == SURE.rewritten("Two dogs in the snow .")
+    assert (decision.proposal,) == SURE.rewritten("Two dogs in the snow .")
     assert decision.decided_by == "Ada"
     assert "'A dog .' -> 'Two dogs in the snow .'" in told
     assert SURE.id not in corrections("list")

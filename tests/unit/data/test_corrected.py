@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from captiongen.data.corrected import Corrected, UsableImage, correct
 from captiongen.data.corrections import Decision, Kind, Picture, Proposal
 from captiongen.data.look_alikes import perceptual_hash
 from captiongen.errors import DataError
-from tests.corrected import drop, relabel, weigh
+from tests.corrected import drop, merge, relabel, weigh
 from tests.datasets import encode, gradient
 
 _NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -57,9 +58,8 @@ def test_without_decisions_nothing_changes():
 
 def test_captions_are_dropped_merged_and_relabelled():
     """A drop takes all of this text, a merge all but the first, a relabelling writes the new text in their place."""
-    merge = Proposal(Kind.MERGE_CAPTIONS, ("a",), "audit", "Twice.", 1.0, caption="A dog .")
     assert captions_of(corrected(drop("a", "A dog .")))["a"] == ("A dog runs .",)
-    assert captions_of(corrected(merge))["a"] == ("A dog .", "A dog runs .")
+    assert captions_of(corrected(merge("a", "A dog .")))["a"] == ("A dog .", "A dog runs .")
     result = corrected(relabel("a", "A dog .", "A cat ."))
     assert captions_of(result)["a"] == ("A cat .", "A dog runs .", "A cat .")
     assert captions_of(result)["b"] == _CAPTIONS
@@ -70,6 +70,26 @@ def test_decisions_are_followed_in_the_order_they_were_made():
     """What was relabelled first can be dropped later, whatever order the file has them in."""
     result = corrected(relabel("a", "A dog .", "A cat ."), drop("a", "A cat ."))
     assert captions_of(result)["a"] == ("A dog runs .",)
+    assert result.unused == ()
+
+
+def test_a_merged_caption_stands_once_whatever_was_decided_first():
+    """Merged before or after it is relabelled, and where another caption becomes it, equal captions are one."""
+    for decisions in permutations([merge("a", "A dog ."), relabel("a", "A dog .", "A cat .")]):
+        result = corrected(*decisions)
+        assert captions_of(result)["a"] == ("A cat .", "A dog runs .")
+        assert result.describe() == ("1 x merge_captions applied", "1 x relabel_caption applied")
+    for decisions in permutations([merge("a", "A dog ."), relabel("a", "A dog runs .", "A dog .")]):
+        result = corrected(*decisions)
+        assert captions_of(result)["a"] == ("A dog .",)
+        assert result.unused == ()
+
+
+def test_a_new_text_can_be_merged_and_relabelled():
+    """A caption that stands in the image only between two decisions is merged too."""
+    decisions = [relabel("a", "A dog .", "A cat ."), relabel("a", "A cat .", "A cow ."), merge("a", "A cat .")]
+    result = corrected(*decisions)
+    assert captions_of(result)["a"] == ("A cow .", "A dog runs .")
     assert result.unused == ()
 
 
@@ -92,6 +112,8 @@ def test_the_last_weight_counts():
     ("proposal", "reason"),
     [
         (drop("a", "A cow ."), "no such caption"),
+        (merge("a", "A cow ."), "no such caption"),
+        (merge("d", "A dog ."), "split test, which is never corrected"),
         (drop("z", "A dog ."), "no such training image"),
         (relabel("c", "A dog .", "A cat ."), "split dev, which is never corrected"),
         (weigh("c", "d", weight=2.0), "2 of 2 images are not in split train: c, d"),
@@ -110,10 +132,11 @@ def test_a_decision_that_fits_no_more_is_told(proposal: Proposal, reason: str):
 _PROPOSALS = st.builds(drop, st.sampled_from("abcdz"), st.sampled_from([*_CAPTIONS, "A cow ."])) | st.builds(
     relabel, st.sampled_from("abcdz"), st.sampled_from(_CAPTIONS), st.sampled_from(["A cat .", "A dog ."])
 )
+_MERGES = st.builds(merge, st.sampled_from("abcdz"), st.sampled_from([*_CAPTIONS, "A cat .", "A cow ."]))
 
 
 @settings(max_examples=60)
-@given(proposals=st.lists(_PROPOSALS, max_size=6))
+@given(proposals=st.lists(_PROPOSALS | _MERGES, max_size=6))
 def test_dev_and_test_never_change(proposals: list[Proposal]):
     """Whatever was accepted, dev and test are what they were, and each decision was followed or told."""
     try:
@@ -122,6 +145,26 @@ def test_dev_and_test_never_change(proposals: list[Proposal]):
         return  # nothing was left of the train split
     assert [image for image in result.images if image.split != "train"] == IMAGES[2:]
     assert result.num_applied.total() + len(result.unused) == len(proposals)
+
+
+@settings(max_examples=60)
+@given(
+    st.data(), st.lists(_PROPOSALS, max_size=4), st.lists(_MERGES, min_size=1, max_size=3, unique_by=lambda one: one.id)
+)
+def test_it_does_not_matter_when_captions_were_merged(
+    data: st.DataObject, others: list[Proposal], merges: list[Proposal]
+):
+    """Wherever merges stand among other decisions, the images are the same, and the same is told."""
+    mixed = list(others)
+    for one in merges:
+        mixed.insert(data.draw(st.integers(0, len(mixed))), one)
+    try:
+        first = corrected(*merges, *others)
+    except DataError:
+        return  # nothing was left of the train split
+    second = corrected(*mixed)
+    assert second.images == first.images
+    assert set(second.describe()) == set(first.describe())
 
 
 def test_no_training_images_are_an_error():

@@ -180,6 +180,18 @@ def test_a_picture_has_the_name_of_a_file(name: str, tmp_path: Path):
     assert len(str(caught.value)) < 400
 
 
+def test_a_rewritten_report_is_no_other_report(tmp_path: Path):
+    """It holds the caption that it was made of, on the disk and rewritten again too; with that one it is the report."""
+    [written] = _ADD.rewritten("A grey cat.")
+    assert (written.caption, written.instead) == ("A cat.", "A grey cat.")
+    assert written.id != replace(_ADD, instead="A grey cat.").id
+    [again] = written.rewritten("Two cats.")
+    assert again.caption == "A cat."
+    assert written.rewritten("A cat.") == _ADD.rewritten("A cat.") == (_ADD,)
+    write_decisions(tmp_path / "d.jsonl", [Decision(written, _NOON)])
+    assert [one.proposal for one in read_decisions(tmp_path / "d.jsonl")] == [written]
+
+
 def test_a_proposal_in_words_moves_no_cursor():
     """Control codes in names and captions are shown, not done."""
     shown = str(replace(_DROP, image_ids=("\x1b[2Ja.png",), caption="A \x1b]0;dog\x07 ."))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from captiongen.data.corrections import CorrectionsFolder, Kind, Proposal, read_decisions, write_proposals
+from captiongen.data.corrections import CorrectionsFolder, read_decisions, write_proposals
 from captiongen.data.decisions import Decisions, Verdict
-from tests.corrected import drop, relabel, weigh
+from tests.corrected import drop, merge, relabel, reported, weigh
 
 FOLDER = CorrectionsFolder(Path("corrections"))
 SURE, UNSURE, SLICE = drop("a", "A dog .", score=0.9), drop("b", "A dog .", score=0.2), weigh("a", "b", weight=2.0)
@@ -54,7 +54,8 @@ def test_who_rewrote_a_caption_is_not_asked_to_drop_it(decisions: Decisions):
     """Nothing else is open about what was accepted; taken back, it is; rejected, other proposals stay."""
     other = relabel("a", "A dog .", "A cat .")
     write_proposals(FOLDER.proposals("analysis"), [SLICE, other])
-    decisions.decide([written := SURE.rewritten("Two dogs .")], Verdict.ACCEPTED)
+    [written] = SURE.rewritten("Two dogs .")
+    decisions.decide([written], Verdict.ACCEPTED)
     assert decisions.undecided() == [SLICE, UNSURE]
     decisions.undo([written.id])
     decisions.decide([other], Verdict.REJECTED)
@@ -62,31 +63,77 @@ def test_who_rewrote_a_caption_is_not_asked_to_drop_it(decisions: Decisions):
 
 
 def test_of_what_is_accepted_about_a_caption_the_last_counts(decisions: Decisions):
-    """Rewritten twice, or after it was dropped, a caption has one decision; of several at once the first is kept."""
-    first, second = SURE.rewritten("Two dogs ."), SURE.rewritten("Three dogs .")
+    """Rewritten twice, or after it was dropped, a caption has one decision, and what that replaced is returned."""
+    [first], [second] = SURE.rewritten("Two dogs ."), SURE.rewritten("Three dogs .")
+    decisions.decide([SLICE], Verdict.ACCEPTED)
+    replaced = []
     for one in (SURE, first, second):
-        assert decisions.decide([one, SLICE], Verdict.ACCEPTED)[0] == one
+        outcome = decisions.decide([one, SLICE], Verdict.ACCEPTED)
+        assert outcome.changed == (one,)
+        replaced += outcome.replaced
         assert set(decisions.decided(Verdict.ACCEPTED)) == {one.id, SLICE.id}
-    decisions.undo([second.id])
-    assert decisions.decide([first, SURE], Verdict.ACCEPTED) == [first]
-    decisions.decide([SURE, second], Verdict.REJECTED)
-    assert set(decisions.decided(Verdict.REJECTED)) == {SURE.id, second.id}
+    assert replaced == [SURE, first]
+
+
+def test_of_what_is_accepted_at_once_about_a_caption_the_first_counts(decisions: Decisions):
+    """The others are returned as left out, also when it is all said a second time; rejected are all of them."""
+    [first] = SURE.rewritten("Two dogs .")
+    for changed in ((first,), ()):
+        outcome = decisions.decide([first, SURE], Verdict.ACCEPTED)
+        assert (outcome.changed, outcome.replaced, outcome.left_out) == (changed, (), (SURE,))
+        assert set(decisions.decided(Verdict.ACCEPTED)) == {first.id}
+    assert decisions.decide([SURE, first], Verdict.REJECTED).changed == (SURE, first)
+    assert set(decisions.decided(Verdict.REJECTED)) == {SURE.id, first.id}
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_captions_that_two_users_wrote_of_a_picture_are_both_kept(decisions: Decisions, is_at_once: bool):
+    """Accepted at once or one after the other, the second caption joins the first, and neither is asked again."""
+    both = [reported("a cat on a mat", score=0.6), reported("a grey cat sleeps")]
+    write_proposals(FOLDER.proposals("feedback"), both)
+    for chosen in [both] if is_at_once else [[one] for one in both]:
+        outcome = decisions.decide(chosen, Verdict.ACCEPTED)
+        assert (outcome.changed, outcome.replaced, outcome.left_out) == (tuple(chosen), (), ())
+    assert set(decisions.decided(Verdict.ACCEPTED)) == {one.id for one in both}
+    assert not {one.id for one in both} & {one.id for one in decisions.undecided()}
+
+
+def test_a_rewritten_report_replaces_only_what_it_was_made_of(decisions: Decisions):
+    """Other users' captions of the picture stay accepted, or open; a second rewriting replaces the first one."""
+    first, other, open_one = map(reported, ("a cat on a mat", "a grey cat sleeps", "fur"))
+    write_proposals(FOLDER.proposals("feedback"), [first, other, open_one])
+    decisions.decide([first, other], Verdict.ACCEPTED)
+    [written], [again] = first.rewritten("a cat on a rug"), first.rewritten("a cat sits on a rug")
+    assert decisions.decide([written], Verdict.ACCEPTED).replaced == (first,)
+    assert decisions.decide([again], Verdict.ACCEPTED).replaced == (written,)
+    assert set(decisions.decided(Verdict.ACCEPTED)) == {again.id, other.id}
+    assert [one for one in decisions.undecided() if one.source == "feedback"] == [open_one]
 
 
 def test_another_caption_of_the_image_and_how_often_one_stands_stay_open(decisions: Decisions):
     """Only what is about the same caption is settled; that it stands there twice is another matter."""
-    twice = Proposal(Kind.MERGE_CAPTIONS, ("a",), "audit", "Twice.", 1.0, caption="A dog .")
+    twice = merge("a", "A dog .")
     other = drop("a", "A cat .", score=0.5)
     write_proposals(FOLDER.proposals("audit"), [SURE, twice, other])
-    decisions.decide([SURE.rewritten("Two dogs .")], Verdict.ACCEPTED)
+    decisions.decide(SURE.rewritten("Two dogs ."), Verdict.ACCEPTED)
     assert decisions.undecided() == [twice, SLICE, other]
+
+
+def test_who_rewrites_one_of_equal_captions_merges_them(decisions: Decisions):
+    """Own words written at a proposal to merge accept it too: it is not asked again."""
+    twice = merge("a", "A caat .")
+    write_proposals(FOLDER.proposals("audit"), [twice])
+    written = twice.rewritten("A cat .")
+    assert {(one.kind, one.instead) for one in written} == {("merge_captions", None), ("relabel_caption", "A cat .")}
+    assert decisions.decide(written, Verdict.ACCEPTED).changed == written
+    assert decisions.undecided() == [SLICE]
 
 
 def test_deciding_the_same_again_writes_nothing(decisions: Decisions):
     """The first date stays, and the files are the same bytes: nothing becomes stale."""
     decisions.decide([SURE], Verdict.ACCEPTED, by="Ada")
     content = FOLDER.accepted.read_bytes()
-    assert decisions.decide([SURE], Verdict.ACCEPTED, by="Bo") == []
+    assert decisions.decide([SURE], Verdict.ACCEPTED, by="Bo").changed == ()
     decisions.decide([UNSURE], Verdict.REJECTED)
     assert FOLDER.accepted.read_bytes() == content
 
@@ -94,7 +141,7 @@ def test_deciding_the_same_again_writes_nothing(decisions: Decisions):
 def test_a_change_of_mind_leaves_one_decision(decisions: Decisions):
     """Who rejects what was accepted has rejected it; undone, it is open again."""
     decisions.decide([SURE, SLICE], Verdict.ACCEPTED)
-    assert decisions.decide([SURE], Verdict.REJECTED) == [SURE]
+    assert decisions.decide([SURE], Verdict.REJECTED).changed == (SURE,)
     assert set(decisions.decided(Verdict.ACCEPTED)) == {SLICE.id}
     assert set(decisions.decided(Verdict.REJECTED)) == {SURE.id}
     assert [one.proposal for one in decisions.undo([SURE.id, SLICE.id, "unknown"])] == [SLICE, SURE]

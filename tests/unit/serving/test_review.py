@@ -1,6 +1,6 @@
 """A person's way through proposals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +9,7 @@ from captiongen.data.corrections import Proposal
 from captiongen.data.decisions import Verdict
 from captiongen.errors import UsageError
 from captiongen.serving.review import Review, ShownImage, Visit
-from tests.corrected import drop
+from tests.corrected import drop, merge
 
 FIRST, SECOND, THIRD = (drop(name, "A dog .", score=score) for name, score in (("a", 0.9), ("b", 0.8), ("c", 0.7)))
 
@@ -27,11 +27,12 @@ class FakeDesk:
     def images(self, proposal: Proposal) -> Sequence[ShownImage]:
         return [ShownImage(name, None) for name in proposal.image_ids]
 
-    def decide(self, proposal: Proposal, verdict: Verdict) -> None:
-        self.decided[proposal.id] = verdict
+    def decide(self, proposals: Sequence[Proposal], verdict: Verdict) -> None:
+        self.decided |= {one.id: verdict for one in proposals}
 
-    def undo(self, proposal_id: str) -> None:
-        del self.decided[proposal_id]
+    def undo(self, ids: Collection[str]) -> None:
+        for name in ids:
+            del self.decided[name]
 
 
 def test_what_was_decided_is_followed_by_the_next():
@@ -49,6 +50,32 @@ def test_a_second_click_decides_on_nothing_else():
     visit = review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
     assert review.decide(visit, FIRST.id, Verdict.ACCEPTED) == visit
     assert list(desk.decided) == [FIRST.id]
+
+
+def test_an_answer_to_what_others_decided_meanwhile_is_refused_in_words():
+    """What a person wrote or decided is not lost without a word; the visit is what it was, and can go on."""
+    review = Review(desk := FakeDesk())
+    desk.decide([FIRST], Verdict.REJECTED)
+    with pytest.raises(UsageError, match=r"Nothing was kept: .* decided elsewhere .* Skip shows the next one"):
+        review.rewrite(Visit(), FIRST.id, "Two cats .")
+    with pytest.raises(UsageError, match="Nothing was kept"):
+        review.decide(Visit(), FIRST.id, Verdict.ACCEPTED)
+    assert desk.decided == {FIRST.id: Verdict.REJECTED}
+    assert review.queue(review.skip(Visit(), FIRST.id)) == [SECOND, THIRD]
+
+
+def test_an_answer_to_nothing_decides_nothing():
+    """At the end no proposal is shown, and the buttons do nothing."""
+    review = Review(FakeDesk([]))
+    assert review.decide(Visit(), "", Verdict.ACCEPTED) == Visit()
+
+
+def test_a_caption_is_written_once_however_often_enter_is_pressed():
+    """The second time this person's own decision is found."""
+    review = Review(desk := FakeDesk())
+    visit = review.rewrite(Visit(), FIRST.id, "Two cats .")
+    desk.proposals.remove(FIRST)
+    assert review.rewrite(visit, FIRST.id, "Two cats .") == visit
 
 
 def test_skipped_ones_come_last():
@@ -75,9 +102,19 @@ def test_a_caption_can_be_rewritten():
     """What was written is accepted, of the proposal that was seen; undone, the proposal is the next."""
     review = Review(desk := FakeDesk())
     visit = review.rewrite(review.skip(Visit(), FIRST.id), FIRST.id, "Two cats .")
-    written = FIRST.rewritten("Two cats .")
+    [written] = FIRST.rewritten("Two cats .")
     assert desk.decided == {written.id: Verdict.ACCEPTED}
     assert review.undo(visit).taken_back == FIRST.id
+    assert desk.decided == {}
+
+
+def test_who_rewrites_equal_captions_undoes_both_decisions():
+    """Merged and rewritten by one answer, the captions are as before when it is taken back."""
+    review = Review(desk := FakeDesk([twice := merge("a", "A caat .")]))
+    visit = review.rewrite(Visit(), twice.id, "A cat .")
+    assert set(desk.decided) == {one.id for one in twice.rewritten("A cat .")}
+    assert review.queue(visit) == []
+    assert review.queue(review.undo(visit)) == [twice]
     assert desk.decided == {}
 
 

@@ -169,6 +169,17 @@ def test_what_is_never_shown_is_not_remembered(tmp_path, params, reranked):
     assert len(remembered.captions()) == len(data.references("train")) - 1
 
 
+def test_one_shown_image_is_too_few_for_a_reranker(tmp_path, params, reranked):
+    """It is said before anything is trained, and that weights leave no more; without a reranker it is enough."""
+    data = open_processed(tiny_processed(tmp_path / "processed"))
+    hidden = list(data.references("train"))[1:]
+    write_sampling_weights(data.folder, dict.fromkeys(hidden, 0.0))
+    with pytest.raises(DataError, match=rf"two training images.*found 1 \({len(hidden)} others have the weight 0"):
+        train_in(reranked("frozen"), data.folder, tmp_path)
+    assert not (tmp_path / "state").exists()
+    assert train_in(params("frozen"), data.folder, tmp_path).manifest.reranker is None
+
+
 def test_another_reranker_repeats_no_phase(tmp_path, data_folder, params, reranked):
     """Asked for after the training, or with other settings, it is made of the captioner that is there."""
     train_in(params("frozen"), data_folder, tmp_path)
