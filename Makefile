@@ -8,6 +8,9 @@ PYTHON ?= python3# which Python makes the environment: PYTHON=python3.12
 PORT ?= 3000# of `make serve`, `make serve-starter` and `make ui`
 MLFLOW_PORT ?= 5000# of `make mlflow`
 PREFECT_PORT ?= 4200# of `make prefect`
+FROM ?= # of `make starter`: the folder that holds the archives of Flickr8k; or `download`
+WEIGHTS ?= # of `make starter`: the safetensors file of its encoder; or `preset`
+COMMIT ?= # of `make starter`: to commit its params.yaml and data pointers, with this message
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
@@ -21,7 +24,7 @@ define need_port
 	  echo "error: port $(1) is taken. Stop what listens there, or choose another: make $@ $(2)=$$(($(1) + 1))" >&2; exit 1; fi
 endef
 
-.PHONY: help venv run test test-slow check format serve serve-starter ui mlflow prefect doctor clean clean-all pins
+.PHONY: help venv run starter test test-slow check format serve serve-starter ui mlflow prefect doctor clean clean-all pins
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ venv: ## make the environment, or do nothing where it stands
 
 run: ## from nothing to a released captioner on the sample data
 	@PYTHON=$(PYTHON) tools/run.sh $(CHOSEN_PYTHON)
+
+starter: ## train the captioner that comes with the repository anew, and put it in its place
+	@FROM="$(FROM)" WEIGHTS="$(WEIGHTS)" COMMIT="$(COMMIT)" PYTHON=$(PYTHON) tools/starter.sh $(CHOSEN_PYTHON)
 
 test: venv ## all default tests
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations 15

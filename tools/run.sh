@@ -4,17 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-clock() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
-
-step() {
-  printf '\n==> [%s] %s\n' "$(clock)" "$1"
-  shift
-  "$@" || {
-    status=$?
-    printf '\nstopped at [%s]: `%s` ended with exit code %d; its message stands above.\n' "$(clock)" "$*" "$status" >&2
-    exit "$status"
-  }
-}
+source tools/steps.sh
 
 step "environment" "${PYTHON:-python3}" tools/bootstrap.py "$@"
 export PATH="$PWD/.venv/bin:$PATH"

@@ -66,7 +66,7 @@ def test_named_make_targets_exist(name: str):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for line in _command_lines((ROOT / name).read_text()):
         if line.startswith("make "):
-            words = [word for word in line.split()[1:] if re.fullmatch(r"[a-z-]+", word)]
+            words = [word for word in shlex.split(line)[1:] if re.fullmatch(r"[a-z-]+", word)]
             assert set(words) <= targets, line
 
 

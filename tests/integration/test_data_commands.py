@@ -179,6 +179,26 @@ def test_weights_are_recorded_and_named(workspace: Path, tmp_path_factory: pytes
         assert (workspace / "data" / "raw" / "weights" / f"{name}.safetensors.dvc").is_file()
 
 
+def test_the_starter_s_settings_come_with_or_without_its_weights(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """`use starter` says how to bring the file it names; `--weights` brings one; another encoder asks the hub."""
+    told = _captiongen("use", "starter").output
+    assert "captiongen fetch weights FILE --name tf_efficientnet_lite2" in told
+    preset = load_params(workspace / "params.yaml")
+    assert preset.preprocess.image_size_px == 288
+    assert [phase.kind for phase in preset.train.phases] == ["frozen", "self_critical"]
+    file = tmp_path_factory.mktemp("home") / "w.safetensors"
+    save_file({"stem.weight": np.ones((2, 3), np.float32)}, file)
+    assert "fetch weights" not in _captiongen("use", "starter", "--weights", str(file)).output
+    encoder = load_params(workspace / "params.yaml").train.encoder
+    assert encoder.weights == preset.train.encoder.weights
+    assert encoder.weights_sha256 != preset.train.encoder.weights_sha256
+    _captiongen("use", "starter", "--encoder", "resnet18")
+    encoder = load_params(workspace / "params.yaml").train.encoder
+    assert (encoder.name, encoder.weights, encoder.weights_sha256) == ("resnet18", "hub", None)
+
+
 def test_calls_that_cannot_work_say_why(workspace: Path):
     """Unknown names, options that belong elsewhere and a missing file are UsageErrors; params.yaml stays."""
     before = (workspace / "params.yaml").read_bytes()

@@ -46,6 +46,24 @@ def test_it_captions_a_picture_right_after_setup(project: Path, tmp_path: Path, 
     assert all(0.0 <= part["confidence"] <= 1.0 for part in (answer, *answer["words"]))
 
 
+def test_it_is_asked_where_nothing_was_trained(
+    project: Path, starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In a fresh clone `captiongen caption PHOTO`, with no model named, gives the starter's caption, and says so."""
+    (tmp_path / "clone" / "models").mkdir(parents=True)
+    (tmp_path / "clone" / "models" / "starter").symlink_to(starter)
+    params = (project / "params.yaml").read_text()
+    # BentoML's store is shared by tests that release: under this name it has nothing.
+    (tmp_path / "clone" / "params.yaml").write_text(params.replace("model_name: captiongen", "model_name: unreleased"))
+    picture = tmp_path / "ball.png"
+    picture.write_bytes(encoded(tiny_picture("red", "ball", size=(320, 240))))
+    monkeypatch.chdir(tmp_path / "clone")
+    unnamed = CliRunner().invoke(app, ["caption", str(picture)], catch_exceptions=False)
+    named = CliRunner().invoke(app, ["caption", str(picture), "--model", "starter"], catch_exceptions=False)
+    assert unnamed.stdout == named.stdout
+    assert f"captions by {NAME} version" in unnamed.stderr
+
+
 def test_the_starter_chooses_among_captions_and_judges(starter: Path):
     """It has a reranker whose every kind of evidence counts, and with it the matcher that `judge` compares with."""
     loaded = load_captioner(starter)

@@ -77,7 +77,9 @@ def fetch(
 
 @app.command(rich_help_panel=_PANEL)
 def use(
-    what: Annotated[str, typer.Argument(help=f"{_CHOICES}.")],
+    what: Annotated[
+        str, typer.Argument(help=f"{_CHOICES}; or `starter`, the settings that the starter was made with.")
+    ],
     name: Name = None,
     encoder: Annotated[str | None, typer.Option(help="The image encoder: a timm model's name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file, which is imported.")] = None,
@@ -92,7 +94,7 @@ def use(
     """Switches to a data set: rewrites params.yaml from its preset and says what to run next.
 
     For a folder of your own that params.yaml names already, only what the folder says is set anew; your other settings
-    stay. `use scenes` and `use flickr8k` always restore the preset.
+    stay. `use scenes`, `use flickr8k` and `use starter` always restore the preset.
 
     For example:
 
@@ -101,8 +103,9 @@ def use(
     - `captiongen use ~/my-photos` : your own; the folder is looked through for a table or COCO JSON
     - `captiongen use flickr8k --encoder tf_efficientnet_lite2 --weights lite2.safetensors`
     - `captiongen use flickr8k --decoder distilgpt2`
+    - `captiongen use starter --weights lite2.safetensors` : what `make starter` begins with
     """
-    from captiongen.cli.presets import PRESETS, write_params
+    from captiongen.cli.presets import PRESETS, read_preset, write_params
 
     layout = Layout()
     raw = RawData(layout)
@@ -114,16 +117,17 @@ def use(
         changes |= _settings_of(folder, raw, name)
         fetch_command += f" {shlex.quote(what)}" + (f" --name {shlex.quote(name)}" if name else "")
     keeps_settings = _is_configured(layout, changes)
+    preset = what if what in PRESETS else "flickr8k"
+    former = (load_params(layout.params) if keeps_settings else read_preset(preset)).train.encoder
     if encoder is not None:
         changes["train.encoder.name"] = encoder
-        if keeps_settings:  # the file of another encoder does not fit
+        if keeps_settings or former.weights_sha256:  # the file of another encoder does not fit
             changes |= {"train.encoder.weights": "hub", "train.encoder.weights_sha256": None}
     if weights is not None:
-        path, sha256 = raw.fetch_weights(weights, encoder)
+        path, sha256 = raw.fetch_weights(weights, encoder or former.name)
         changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
     if decoder is not None:
         changes |= _settings_of_decoder(raw, decoder)
-    preset = what if what in PRESETS else "flickr8k"
     differences = write_params(layout.params, preset, changes, keeps_settings=keeps_settings)
     how = "your other settings stay" if keeps_settings else f"from the preset {preset}, own settings are reset"
     typer.echo(
@@ -141,10 +145,12 @@ def _tell_next(params: Params, what: str, fetch_command: str) -> None:
             f"The first training downloads the weights of {params.train.encoder.name} from the Hugging Face hub. Where "
             f"it is out of reach: captiongen use {shlex.quote(what)} --encoder MODEL --weights FILE.safetensors"
         )
+    steps = [fetch_command]
+    if params.train.encoder.weights_sha256 and not Path(params.train.encoder.weights).is_file():
+        steps.append(f"captiongen fetch weights FILE --name {shlex.quote(Path(params.train.encoder.weights).stem)}")
     commit = f"git add -A && git commit -m {shlex.quote(f'Switch to {params.ingest.name}')}"
-    typer.echo(
-        "\n".join(["Next:", *(f"  {one}" for one in (fetch_command, commit, "dvc repro", "captiongen release"))])
-    )
+    steps += [commit, "dvc repro", "captiongen release"]
+    typer.echo("\n".join(["Next:", *(f"  {step}" for step in steps)]))
 
 
 def _refuse_stray_options(what: str | None, options: dict[str, tuple[object, str]]) -> None:

@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import yaml
 
 from captiongen.errors import ParamsError
 from captiongen.files import write_atomically
-from captiongen.params import load_params, parse_params
+from captiongen.params import Params, load_params, parse_params
 
-PRESETS = ("scenes", "flickr8k")
+PRESETS = ("scenes", "flickr8k", "starter")
+
+
+def read_preset(name: str) -> Params:
+    """Reads a preset; `name` is one of `PRESETS`."""
+    return load_params(_file(name))
 
 
 def write_params(path: Path, preset: str, changes: Mapping[str, object], *, keeps_settings: bool = False) -> list[str]:
@@ -26,7 +30,7 @@ def write_params(path: Path, preset: str, changes: Mapping[str, object], *, keep
     Raises:
         ParamsError: the changes do not give valid params; then the file is left as it is.
     """
-    former = path if keeps_settings else resources.files("captiongen") / "presets" / f"{preset}.yaml"
+    former = path if keeps_settings else _file(preset)
     text = _changed(former.read_text("utf-8"), changes)
     after = _flat(
         parse_params(yaml.safe_load(text), origin=f"{path if keeps_settings else f'preset {preset}'}").model_dump(
@@ -41,6 +45,10 @@ def write_params(path: Path, preset: str, changes: Mapping[str, object], *, keep
     return [
         f"{key}: {before.get(key, '(none)')} -> {value}" for key, value in after.items() if before.get(key) != value
     ]
+
+
+def _file(preset: str) -> Path:
+    return Path(__file__).parent.parent / "presets" / f"{preset}.yaml"
 
 
 def _changed(text: str, changes: Mapping[str, object]) -> str:
