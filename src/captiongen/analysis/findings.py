@@ -126,8 +126,8 @@ def find_all(
     scores = SplitScores.of(judged)
     members = _members(references, facts, scores, reader, training)
     slices = find_slices(scores, members, **_BOOTSTRAP)
-    inspected = [one.inspection.reference_scores for one in facts]
-    search = find_faults(images, inspected, [one.scores.human_cider for one in judged], **_BOOTSTRAP)
+    thought = [one.inspection.scores for one in facts]
+    search = find_faults(images, thought, [one.scores.human_cider for one in judged], **_BOOTSTRAP)
     comparison, rival_cider = None, np.full(len(images), np.nan)
     if rival is not None:
         rival_cider = _cider(rival, references)
