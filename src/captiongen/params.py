@@ -336,6 +336,10 @@ class DecodeParams(_Section):
     seed: Seed = 0  # sample only
     weights: Literal["fp32", "int8"] = "fp32"  # of the decoder; int8 searches faster, on x86 CPUs, and rounds
 
+    def with_all_beams(self) -> "DecodeParams":
+        """Returns the same search with every beam in its n-best list: the first captions stay what they are."""
+        return self.model_copy(update={"num_hypotheses": self.num_beams})
+
     def describe(self) -> str:
         """The decoding as one line of a metrics signature."""
         if self.method == "beam":

@@ -3,11 +3,12 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from evaluated import Evaluated, evaluated
+from evaluated import Evaluated, evaluated, hypothesis
 
 from captiongen.analysis.tables import WORST_SCHEMA, shown_tables
 from captiongen.data.captions_table import read_facts, write_captions
@@ -104,7 +105,7 @@ def test_captions_cannot_inject_markup(kept: tuple[Evaluated, Path]):
     """What a model says is text, whatever it says: no caption can end the script that holds it."""
     page = (kept[1] / "index.html").read_text(encoding="utf-8")
     assert "<b>ball" not in page
-    assert any("<b>ball</b>" in card["nbest"][0][0] for card in _cards(page))
+    assert any("<b>ball</b>" in card["nbest"][0][1] for card in _cards(page))
 
 
 def test_a_card_has_attention_for_every_word(kept: tuple[Evaluated, Path]):
@@ -148,6 +149,25 @@ def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
     assert "8 images, the worst 3 are shown below." in page
     assert len(json.loads((tmp_path / "analysis" / "label_studio.json").read_text())) == 2
     assert pq.read_metadata(tmp_path / "analysis" / "worst.parquet").num_rows == 8
+
+
+def test_the_page_lists_the_first_captions_and_the_best_of_all_beams(done: Evaluated, tmp_path: Path):
+    """Of a wide search three captions are listed, and a better one further down with its place; the table has all."""
+    image = done.images[0]
+    beams = [hypothesis(f"a man with hat {number}") for number in range(16)]
+    beams[9] = hypothesis(image.references[0])
+    captions = done.evaluation_folder / "captions.parquet"
+    wide = [replace(image, hypotheses=(*image.hypotheses[:1], *beams[1:])), *done.images[1:]]
+    write_captions(captions, wide, facts=read_facts(captions))
+    done.analyse(tmp_path / "analysis")
+    (card,) = (
+        card for card in _cards((tmp_path / "analysis" / "index.html").read_text()) if card["id"] == image.image_id
+    )
+    assert [place for place, _, _ in card["nbest"]] == [0, 1, 2, 9]
+    (row,) = pq.read_table(
+        tmp_path / "analysis" / "worst.parquet", filters=[("image_id", "=", image.image_id)]
+    ).to_pylist()
+    assert len(row["alternatives"]) == 15
 
 
 def test_the_same_evaluation_gives_the_same_bytes(kept: tuple[Evaluated, Path], tmp_path: Path):
