@@ -170,6 +170,16 @@ def test_the_page_lists_the_first_captions_and_the_best_of_all_beams(done: Evalu
     assert len(row["alternatives"]) == 15
 
 
+def test_a_matcher_compares_captions_with_people_s_where_the_captioner_has_one(tmp_path: Path):
+    """Likeness to the references is part of badness then; the picture is asked in no case."""
+    for has_reranker in (True, False):
+        folder = tmp_path / str(has_reranker)
+        found = evaluated(folder, has_reranker=has_reranker).analyse(folder / "analysis").findings
+        judgements = [one.judged.judgement for one in found.captions]
+        assert [one.likeness is not None for one in judgements] == 8 * [has_reranker]
+        assert all(one.image_score is None for one in judgements)
+
+
 def test_the_same_evaluation_gives_the_same_bytes(kept: tuple[Evaluated, Path], tmp_path: Path):
     """Analysing twice changes nothing, so DVC's hash of the folder stays."""
     done, folder = kept
