@@ -6,13 +6,18 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from evaluated import Evaluated, evaluated, hypothesis
 
-from captiongen.analysis.tables import WORST_SCHEMA, shown_tables
+from captiongen.analysis.report import render_page
+from captiongen.analysis.slicing.comparison import compare
+from captiongen.analysis.slicing.properties import Property
+from captiongen.analysis.tables import WORST_SCHEMA, shown_tables, summarise
 from captiongen.data.captions_table import read_facts, write_captions
 from captiongen.errors import DataError
+from captiongen.metrics.report import read_report
 from captiongen.params import AnalyseParams
 
 FILES = {"worst.parquet", "findings.json", "index.html", "label_studio.json", "label_studio.xml"}
@@ -139,6 +144,23 @@ def test_an_analysis_can_be_shown_as_tables(kept: tuple[Evaluated, Path]):
     assert any("repetition: dog" in row["errors"] for row in tables["worst-captions"])
     assert tables["error-costs"][-1]["error"] == "all of them"
     assert tables["slices"] == tables["regressions"] == ()  # eight images have no slice of fifteen
+
+
+def test_each_slice_is_shown_with_what_was_fixed_and_broken_in_it(done: Evaluated, tmp_path: Path):
+    """Tables and page count the captions of a slice that another model had right, or wrong, beside those unchanged."""
+    is_dog = np.arange(40) < 20
+    theirs, human = np.full(40, 60.0), np.full(40, 80.0)
+    ours = np.where(np.arange(40) < 3, 90.0, 60.0)
+    compared = compare(
+        list(map(str, range(40))), ours, theirs, human, {Property("topic", "dogs"): is_dog}, num_resamples=100, seed=0
+    )
+    found = replace(done.analyse(tmp_path / "analysis").findings, comparison=compared)
+    (tmp_path / "analysis" / "findings.json").write_text(summarise(found))
+    ((row,),) = [one.rows for one in shown_tables(tmp_path / "analysis", num_worst=1) if one.key == "regressions"]
+    assert (row["captions fixed"], row["captions broken"], row["unchanged"]) == (3, 0, 17)
+    report = read_report(done.evaluation_folder / "metrics.json")
+    page = render_page(found, (), report, dataset="tiny", model="")
+    assert "dogs</th><td>20</td><td>3</td><td>0</td><td>17</td>" in page
 
 
 def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
