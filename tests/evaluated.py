@@ -65,9 +65,9 @@ def scored(image_id: str, cider: float, human_cider: float | None = 80.0) -> Ima
     return ImageScores(image_id, cider=cider, bleu_4=10.0, rouge_l=30.0, human_cider=human_cider)
 
 
-def evaluated(folder: Path) -> Evaluated:
+def evaluated(folder: Path, *, has_reranker: bool = False) -> Evaluated:
     """Eight pictures; the captions of the red ones are wrong, one repeats itself, one was cut off."""
-    model_folder = tiny.tiny_model_folder(folder / "model")
+    model_folder = tiny.tiny_model_folder(folder / "model", has_reranker=has_reranker)
     images = [_image(colour, thing) for colour in tiny.COLOURS for thing in tiny.THINGS]
     rows = [_row(f"{split}_{colour}_{thing}.png", split, colour, thing)
             for split in ("train", "test") for colour in tiny.COLOURS for thing in tiny.THINGS]  # fmt: skip

@@ -194,7 +194,7 @@ class CaptionEngine:
 def caption_split(
     engine: CaptionEngine, data: ProcessedData, split: Split, *, batch_size: int
 ) -> Iterator[CaptionedImage]:
-    """Captions the images of a split, in the order of the shards.
+    """Captions the images of a split, in the order of the shards; each n-best list has all beams, for whoever analyses.
 
     Raises:
         DataError: the split is empty, or the data were prepared in another way than the captioner asks for.
@@ -206,9 +206,10 @@ def caption_split(
             f"The captioner wants {engine.manifest.preprocessing}, {data.folder} holds {data.preprocessing}. "
             "Score it from the original pictures instead: `captiongen score`."
         )
+    decode = engine.manifest.decode.with_all_beams()
     rows = iter(tqdm(data.rows(split), total=data.counts[split], desc=f"{split} captions", unit="image", disable=None))
     while block := list(islice(rows, batch_size)):
-        results = engine.caption_arrays(np.stack([decode_row_image(row) for row in block]))
+        results = engine.caption_arrays(np.stack([decode_row_image(row) for row in block]), decode=decode)
         for row, result in zip(block, results, strict=True):
             yield CaptionedImage(row.image_id, result.hypotheses, row.captions)
 

@@ -347,6 +347,10 @@ class DecodeParams(_Section):
         """Whether a reranker chooses among the captions found; other searches than beams find one."""
         return self.method == "beam" and self.choice == "reranked"
 
+    def with_all_beams(self) -> "DecodeParams":
+        """Returns the same search with every beam in its n-best list: the first captions stay what they are."""
+        return self.model_copy(update={"num_hypotheses": self.num_beams})
+
     def describe(self) -> str:
         """The decoding as one line of a metrics signature."""
         if self.method == "beam":
@@ -447,6 +451,8 @@ class AuditParams(_Section):
     min_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5  # of being wrong, from which a caption is listed
     min_words: Count = 3  # a caption of fewer is as good as empty
     min_surprise: Positive = 3.5  # robust deviations below the usual likelihood, from which a caption is unlikely
+    # Training images without a suspected caption that the captioner learned least of; to be shown more often, 0: none.
+    num_hard_images: Annotated[int, Field(ge=0, le=1000)] = 20
     num_background_images: Count = 2  # that each caption is tried on beside its own; more are steadier and slower
     num_shown: Count = 100  # on the page
     seed: Seed = 0  # of the background, and of the errors planted to compare with

@@ -11,7 +11,7 @@ from captiongen.analysis.cost import ErrorCost, error_costs
 from captiongen.analysis.errors.corpus import CaptionCorpus
 from captiongen.analysis.errors.fact_reader import FactReader
 from captiongen.analysis.inspection import Inspection
-from captiongen.analysis.judging.judge import Judge
+from captiongen.analysis.judging.judge import CaptionEmbedder, Judge
 from captiongen.analysis.judging.ranking import JudgedCaption, judge_captions, worst_first
 from captiongen.analysis.search_errors import Fault, SearchReport, find_faults
 from captiongen.analysis.slicing.clusters import cluster_pictures
@@ -106,6 +106,7 @@ def find_all(
     training: CaptionCorpus,
     *,
     reader: FactReader,
+    embedder: CaptionEmbedder | None = None,
     rival: Mapping[str, str] | None = None,
 ) -> Findings:
     """Finds everything.
@@ -116,18 +117,21 @@ def find_all(
         facts: of the images, in the same order.
         training: captions of the training data.
         reader: reads facts.
+        embedder: the captioner's matcher, where it has one: compares captions with people's. Nobody looks at the
+            picture, for a captioner likes its own captions.
         rival: another model's captions of the same images, by image id.
 
     Raises:
         DataError: captions and metrics, or the rival's captions, are not of the same images.
     """
     references: Captions = {one.image_id: one.references for one in images}
-    judged = judge_captions(images, report.per_image, Judge(references, reader, training=training))
+    judge = Judge(references, reader, embedder=embedder, training=training)
+    judged = judge_captions(images, report.per_image, judge)
     scores = SplitScores.of(judged)
     members = _members(references, facts, scores, reader, training)
     slices = find_slices(scores, members, **_BOOTSTRAP)
-    inspected = [one.inspection.reference_scores for one in facts]
-    search = find_faults(images, inspected, [one.scores.human_cider for one in judged], **_BOOTSTRAP)
+    thought = [one.inspection.scores for one in facts]
+    search = find_faults(images, thought, [one.scores.human_cider for one in judged], **_BOOTSTRAP)
     comparison, rival_cider = None, np.full(len(images), np.nan)
     if rival is not None:
         rival_cider = _cider(rival, references)

@@ -13,7 +13,7 @@ import torch
 from captiongen.likelihood import CaptionLikelihood, Likelihood
 from captiongen.model.checkpoint import LoadedCaptioner
 from captiongen.text.tokenizer import CaptionTokenizer
-from captiongen.types import CaptionedImage, Captions
+from captiongen.types import CaptionedImage, Captions, Hypothesis
 
 _BATCH_SIZE = 32
 
@@ -34,26 +34,41 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelScores:
+    """What the model alone thinks of captions of one image: log p / length ** penalty, as its search ranks them.
+
+    A hypothesis' own score may be another thing: what a reranker weighed, or, of greedy search, no score to compare.
+
+    Attributes:
+        hypotheses: of each caption found, in the list's order; of one that the length limit cut, without an end.
+        references: of each reference; NaN where it has a word that the captioner cannot write, or is longer than it
+            writes.
+    """
+
+    hypotheses: tuple[float, ...]
+    references: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What a captioner had in mind when it captioned an image.
 
     Attributes:
         attention: while each word of the caption was written, (words, G, G); each map sums to 1.
-        reference_scores: of each reference as the search scores captions; NaN where it has a word that the captioner
-            cannot write, or is longer than it writes.
+        scores: what it thinks of its own captions and of people's.
         neighbour: of the training images.
     """
 
     attention: npt.NDArray[np.float32]
-    reference_scores: tuple[float, ...]
+    scores: ModelScores
     neighbour: Neighbour
 
 
 @torch.inference_mode()
 def inspect_captions(
     loaded: LoadedCaptioner, features: npt.NDArray[np.float16], images: Sequence[CaptionedImage]
-) -> Iterator[tuple[npt.NDArray[np.float32], tuple[float, ...]]]:
-    """Yields attention of the chosen caption and scores of the references, image by image.
+) -> Iterator[tuple[npt.NDArray[np.float32], ModelScores]]:
+    """Yields attention of the chosen caption and the model's scores of all captions, image by image.
 
     Args:
         loaded: the captioner that wrote the captions.
@@ -67,7 +82,10 @@ def inspect_captions(
         some = images[start : start + _BATCH_SIZE]
         likelihoods = ask(batch, [image.references for image in some])
         for one, (image, of_references) in enumerate(zip(some, likelihoods, strict=True)):
-            scores = tuple(_score(each, penalty, loaded.tokenizer) for each in of_references)
+            scores = ModelScores(
+                tuple(_score_found(each, penalty, loaded.tokenizer) for each in image.hypotheses),
+                tuple(_score(each, penalty, loaded.tokenizer) for each in of_references),
+            )
             yield word_attention(loaded, batch[[one]], image.hypotheses[0].caption), scores
 
 
@@ -122,6 +140,11 @@ def _score(likelihood: Likelihood, length_penalty: float, tokenizer: CaptionToke
     if tokenizer.unk_id in likelihood.tokens or not is_whole:
         return float("nan")
     return likelihood.total / float(len(likelihood.tokens) ** length_penalty)
+
+
+def _score_found(hypothesis: Hypothesis, length_penalty: float, tokenizer: CaptionTokenizer) -> float:
+    num_tokens = len(tokenizer.encode(hypothesis.caption)) - (1 if hypothesis.is_complete else 2)
+    return hypothesis.log_probability / float(max(1, num_tokens) ** length_penalty)
 
 
 def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

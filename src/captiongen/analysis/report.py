@@ -21,6 +21,7 @@ from captiongen.text.normalise import normalise_caption
 from captiongen.types import Hypothesis, JsonObject, MetricsReport
 
 _NUM_BINS = 24
+_NUM_LISTED = 3  # captions of an n-best list, beside the best of it
 _ATTENTION_LEVELS = 255
 
 
@@ -81,7 +82,11 @@ def _card(rank: int, one: AnalysedCaption, picture: str) -> JsonObject:
             for error in judged.judgement.errors
         ],
         "references": list(image.references),
-        "nbest": [[each.caption, round(each.score, 3)] for each in image.hypotheses],
+        "nbest": [
+            [place, each.caption, round(each.score, 3)]
+            for place, each in enumerate(image.hypotheses)
+            if place < _NUM_LISTED or place == one.oracle
+        ],
         "oracle": one.oracle,
         "fault": one.fault or "",
         "near": [

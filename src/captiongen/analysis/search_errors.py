@@ -4,6 +4,8 @@
     search   the model itself scores a person's caption higher than any that it found: a wider search might find it
     model    it likes its own caption better than any person's: only training can change that
 
+Likes are compared with likes: both captions by the model's length-normalised log-probability, which is what a search
+maximises. A reranker's evidence would be another question, who chose badly, and the choice is asked about first.
 References with a word that the captioner cannot write say nothing about its search. (Search against model error as in
 machine translation: Stahlberg and Byrne, EMNLP 2019.)
 """
@@ -14,6 +16,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from captiongen.analysis.inspection import ModelScores
 from captiongen.metrics.cider import CiderScorer
 from captiongen.metrics.interval import FloatArray, PairedDifference, paired_bootstrap
 from captiongen.text.normalise import metric_tokens
@@ -52,7 +55,7 @@ class SearchReport:
 
 def find_faults(
     images: Sequence[CaptionedImage],
-    reference_scores: Sequence[Sequence[float]],
+    model_scores: Sequence[ModelScores],
     human_cider: Sequence[float | None],
     *,
     num_resamples: int,
@@ -62,7 +65,7 @@ def find_faults(
 
     Args:
         images: of a whole split.
-        reference_scores: of `captiongen.analysis.inspection`, in the same order.
+        model_scores: of their captions, in the same order.
         human_cider: people's own, None where nobody knows: such captions are blamed where something better is found.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -73,8 +76,8 @@ def find_faults(
         for one in images
     ]  # fmt: skip
     faults = tuple(
-        _blame(image, scores, references, human)
-        for image, scores, references, human in zip(images, lists, reference_scores, human_cider, strict=True)
+        _blame(scores, by_model, human)
+        for scores, by_model, human in zip(lists, model_scores, human_cider, strict=True)
     )
     chosen = np.array([scores[0] for scores in lists])
     best = np.array([scores.max() for scores in lists])
@@ -82,12 +85,13 @@ def find_faults(
     return SearchReport(faults, tuple(int(scores.argmax()) for scores in lists), gain)
 
 
-def _blame(image: CaptionedImage, scores: FloatArray, references: Sequence[float], human: float | None) -> Fault | None:
+def _blame(scores: FloatArray, by_model: ModelScores, human: float | None) -> Fault | None:
     if human is not None and scores[0] >= human:
         return None
     if scores.max() >= scores[0] + _CLEARLY_BETTER:
         return Fault.CHOICE
-    # Not the chosen caption's score: a consensus may prefer one that the search ranked lower. NaN is never greater.
-    if any(score > max(one.score for one in image.hypotheses) for score in references):
+    # Not the chosen caption's: a consensus or a reranker may prefer one that the search ranked lower. NaN is never
+    # greater.
+    if any(score > max(by_model.hypotheses) for score in by_model.references):
         return Fault.SEARCH
     return Fault.MODEL

@@ -195,11 +195,15 @@ def _shown_slice(one: JsonObject) -> JsonObject:
 
 
 def _shown_change(one: JsonObject) -> JsonObject:
+    outcomes = one["outcomes"]
     return {
         "images with": one["where"],
         "images": one["num_images"],
+        "captions fixed": outcomes["num_fixed"],
+        "captions broken": outcomes["num_broken"],
+        "unchanged": outcomes["num_right"] + outcomes["num_wrong"],
         "CIDEr": round(one["difference"]["mean"], 1),
         "95 % interval": f"{one['difference']['low']:.1f} to {one['difference']['high']:.1f}",
         "p": round(one["p_value"], 4),
-        "broken": one["is_broken"],
+        "broken beyond chance": one["is_broken"],
     }

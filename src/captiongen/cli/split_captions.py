@@ -15,7 +15,7 @@ from captiongen.types import CaptionedImage, Split
 
 
 def caption_split_with(model_folder: Path, layout: Layout, params: Params, split: Split) -> Iterator[CaptionedImage]:
-    """Captions the images of a split, in the order of the shards.
+    """Captions the images of a split, in the order of the shards; each n-best list has all beams.
 
     A model that was trained at another size gets the original pictures, as it would in service, not enlarged copies.
     """
@@ -27,8 +27,9 @@ def caption_split_with(model_folder: Path, layout: Layout, params: Params, split
     source = open_source(params.ingest, layout.root / params.ingest.path)
     manifest = read_manifest(layout.interim / "manifest.parquet")
     path_of = dict(zip(manifest["image_id"], manifest["path"], strict=True))
+    decode = engine.manifest.decode.with_all_beams()
     remaining = iter(data.references(split).items())
     while rows := list(islice(remaining, params.evaluate.batch_size)):
         pictures = [decode_image(source.read(path_of[image_id])) for image_id, _ in rows]
-        for (image_id, references), result in zip(rows, engine.caption(pictures), strict=True):
+        for (image_id, references), result in zip(rows, engine.caption(pictures, decode=decode), strict=True):
             yield CaptionedImage(image_id, result.hypotheses, tuple(references))

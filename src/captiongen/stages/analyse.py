@@ -89,7 +89,15 @@ def analyse(
     reader = FactReader()
     training = data.references("train")
     corpus = CaptionCorpus.of(training, reader)
-    findings = find_all(images, report, facts, corpus, reader=reader, rival=_rival_captions(rival, images))
+    findings = find_all(
+        images,
+        report,
+        facts,
+        corpus,
+        reader=reader,
+        embedder=None if (matcher := loaded.captioner.matcher) is None else matcher.embed,
+        rival=_rival_captions(rival, images),
+    )
     with atomic_folder(out_folder) as part:
         _write(part, findings, report, pictures, params, loaded, dataset=f"{data.dataset}, {split} split")
     if proposals is not None:

@@ -16,6 +16,7 @@ import torch
 from captiongen.analysis.labels.audit_page import AuditCard, render_audit
 from captiongen.analysis.labels.caption_audit import CaptionAudit, audit_captions, find_plain_errors
 from captiongen.analysis.labels.caption_evidence import EvidenceReader
+from captiongen.analysis.labels.hard_images import propose_hard_images
 from captiongen.analysis.labels.suspects import Suspect, propose
 from captiongen.analysis.slicing.pictures import embed_picture
 from captiongen.data.corrections import write_proposals
@@ -102,7 +103,7 @@ def audit(
         captions = dict(zip(rows["image_id"], rows["captions"], strict=True))
         audits[split] = CaptionAudit(tuple(find_plain_errors(captions, min_words=params.min_words)), {})
     pictures = _pictures(interim_folder / "quarantine.parquet", validation_report)
-    proposed = propose(audits["train"].suspects)
+    proposed = [*propose(audits["train"].suspects), *propose_hard_images(audits["train"].hard)]
     write_proposals(proposals, proposed)
     with atomic_folder(out_folder) as part:
         (part / TABLE_FILE).write_bytes(_table(audits))
@@ -159,6 +160,7 @@ def _summary(audits: Mapping[Split, CaptionAudit], pictures: Sequence[str]) -> d
             for split, found in audits.items()
             if found.frequencies
         },
+        "num_hard_images": {split: len(found.hard) for split, found in audits.items()},
         "num_picture_findings": len(pictures),
     }
 

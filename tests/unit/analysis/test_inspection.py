@@ -1,6 +1,7 @@
 """What the captioner had in mind: attention, its opinion of people's captions, and what it knew before."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,19 @@ def test_a_caption_s_own_score_and_attention_are_those_of_its_search(folder):
     np.testing.assert_allclose(attention, result.attention, atol=1e-5)
     np.testing.assert_allclose(attention.sum(axis=(1, 2)), 1.0, atol=1e-5)
     complete = [i for i, one in enumerate(result.hypotheses) if one.is_complete]
-    np.testing.assert_allclose([scores[i] for i in complete], [result.hypotheses[i].score for i in complete], atol=1e-4)
+    found = [result.hypotheses[i].score for i in complete]
+    np.testing.assert_allclose([scores.references[i] for i in complete], found, atol=1e-4)
+
+
+def test_its_own_captions_have_the_model_s_score_whatever_a_reranker_made_of_them(folder):
+    """It is read off the log-probability and the number of tokens; the end is one, where there is an end."""
+    loaded = load_captioner(folder)
+    features = np.zeros((1, *loaded.captioner.encoder.measure(64)[:1], 4, 4), dtype=np.float16)
+    ended, cut = (replace(hypothesis("a red ball", is_complete=whole), score=100.0) for whole in (True, False))
+    ((_, scores),) = inspect_captions(loaded, features, [captioned("a", ended, cut)])
+    penalty = loaded.manifest.decode.length_penalty
+    expected = [ended.log_probability / 4**penalty, cut.log_probability / 3**penalty]
+    np.testing.assert_allclose(scores.hypotheses, expected)
 
 
 def test_a_reference_that_it_cannot_write_has_no_score(folder):
@@ -40,7 +53,8 @@ def test_a_reference_that_it_cannot_write_has_no_score(folder):
     loaded = load_captioner(folder)
     features = np.zeros((1, *loaded.captioner.encoder.measure(64)[:1], 4, 4), dtype=np.float16)
     image = captioned("a", hypothesis("a red ball"), references=("a zebra", "a red ball"))
-    ((_, (unknown, known)),) = inspect_captions(loaded, features, [image])
+    ((_, scores),) = inspect_captions(loaded, features, [image])
+    unknown, known = scores.references
     assert math.isnan(unknown)
     assert known < 0
 
@@ -61,5 +75,5 @@ def test_a_reference_longer_than_it_writes_has_no_score(folder):
     loaded = load_captioner(folder)
     features = np.zeros((1, *loaded.captioner.encoder.measure(64)[:1], 4, 4), dtype=np.float16)
     image = captioned("a", hypothesis("a red ball"), references=("red ball " * 20,))
-    ((_, (score,)),) = inspect_captions(loaded, features, [image])
-    assert math.isnan(score)
+    ((_, scores),) = inspect_captions(loaded, features, [image])
+    assert math.isnan(scores.references[0])

@@ -3,15 +3,21 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from evaluated import Evaluated, evaluated
+from evaluated import Evaluated, evaluated, hypothesis
 
-from captiongen.analysis.tables import WORST_SCHEMA, shown_tables
+from captiongen.analysis.report import render_page
+from captiongen.analysis.slicing.comparison import compare
+from captiongen.analysis.slicing.properties import Property
+from captiongen.analysis.tables import WORST_SCHEMA, shown_tables, summarise
 from captiongen.data.captions_table import read_facts, write_captions
 from captiongen.errors import DataError
+from captiongen.metrics.report import read_report
 from captiongen.params import AnalyseParams
 
 FILES = {"worst.parquet", "findings.json", "index.html", "label_studio.json", "label_studio.xml"}
@@ -104,7 +110,7 @@ def test_captions_cannot_inject_markup(kept: tuple[Evaluated, Path]):
     """What a model says is text, whatever it says: no caption can end the script that holds it."""
     page = (kept[1] / "index.html").read_text(encoding="utf-8")
     assert "<b>ball" not in page
-    assert any("<b>ball</b>" in card["nbest"][0][0] for card in _cards(page))
+    assert any("<b>ball</b>" in card["nbest"][0][1] for card in _cards(page))
 
 
 def test_a_card_has_attention_for_every_word(kept: tuple[Evaluated, Path]):
@@ -140,6 +146,23 @@ def test_an_analysis_can_be_shown_as_tables(kept: tuple[Evaluated, Path]):
     assert tables["slices"] == tables["regressions"] == ()  # eight images have no slice of fifteen
 
 
+def test_each_slice_is_shown_with_what_was_fixed_and_broken_in_it(done: Evaluated, tmp_path: Path):
+    """Tables and page count the captions of a slice that another model had right, or wrong, beside those unchanged."""
+    is_dog = np.arange(40) < 20
+    theirs, human = np.full(40, 60.0), np.full(40, 80.0)
+    ours = np.where(np.arange(40) < 3, 90.0, 60.0)
+    compared = compare(
+        list(map(str, range(40))), ours, theirs, human, {Property("topic", "dogs"): is_dog}, num_resamples=100, seed=0
+    )
+    found = replace(done.analyse(tmp_path / "analysis").findings, comparison=compared)
+    (tmp_path / "analysis" / "findings.json").write_text(summarise(found))
+    ((row,),) = [one.rows for one in shown_tables(tmp_path / "analysis", num_worst=1) if one.key == "regressions"]
+    assert (row["captions fixed"], row["captions broken"], row["unchanged"]) == (3, 0, 17)
+    report = read_report(done.evaluation_folder / "metrics.json")
+    page = render_page(found, (), report, dataset="tiny", model="")
+    assert "dogs</th><td>20</td><td>3</td><td>0</td><td>17</td>" in page
+
+
 def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
     """`num_shown` bounds the cards, `num_worst` the tasks; the table keeps all. The page says how many of how many."""
     done.analyse(tmp_path / "analysis", AnalyseParams(num_shown=3, num_worst=2))
@@ -148,6 +171,35 @@ def test_the_page_shows_as_many_as_asked_for(done: Evaluated, tmp_path: Path):
     assert "8 images, the worst 3 are shown below." in page
     assert len(json.loads((tmp_path / "analysis" / "label_studio.json").read_text())) == 2
     assert pq.read_metadata(tmp_path / "analysis" / "worst.parquet").num_rows == 8
+
+
+def test_the_page_lists_the_first_captions_and_the_best_of_all_beams(done: Evaluated, tmp_path: Path):
+    """Of a wide search three captions are listed, and a better one further down with its place; the table has all."""
+    image = done.images[0]
+    beams = [hypothesis(f"a man with hat {number}") for number in range(16)]
+    beams[9] = hypothesis(image.references[0])
+    captions = done.evaluation_folder / "captions.parquet"
+    wide = [replace(image, hypotheses=(*image.hypotheses[:1], *beams[1:])), *done.images[1:]]
+    write_captions(captions, wide, facts=read_facts(captions))
+    done.analyse(tmp_path / "analysis")
+    (card,) = (
+        card for card in _cards((tmp_path / "analysis" / "index.html").read_text()) if card["id"] == image.image_id
+    )
+    assert [place for place, _, _ in card["nbest"]] == [0, 1, 2, 9]
+    (row,) = pq.read_table(
+        tmp_path / "analysis" / "worst.parquet", filters=[("image_id", "=", image.image_id)]
+    ).to_pylist()
+    assert len(row["alternatives"]) == 15
+
+
+def test_a_matcher_compares_captions_with_people_s_where_the_captioner_has_one(tmp_path: Path):
+    """Likeness to the references is part of badness then; the picture is asked in no case."""
+    for has_reranker in (True, False):
+        folder = tmp_path / str(has_reranker)
+        found = evaluated(folder, has_reranker=has_reranker).analyse(folder / "analysis").findings
+        judgements = [one.judged.judgement for one in found.captions]
+        assert [one.likeness is not None for one in judgements] == 8 * [has_reranker]
+        assert all(one.image_score is None for one in judgements)
 
 
 def test_the_same_evaluation_gives_the_same_bytes(kept: tuple[Evaluated, Path], tmp_path: Path):

@@ -9,8 +9,9 @@ from captiongen.data.captions_table import read_captions, read_facts
 from captiongen.data.images import decode_image
 from captiongen.data.shards import open_processed, write_index
 from captiongen.errors import DataError
-from captiongen.inference import CaptionEngine
+from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.report import read_report
+from captiongen.model.checkpoint import load_captioner
 from captiongen.params import EvaluateParams
 from captiongen.stages.evaluate import evaluate
 from tests.tiny import tiny_model_folder, tiny_processed
@@ -44,6 +45,18 @@ def test_captions_are_those_the_service_would_give(evaluated):
         [served] = engine.caption([decode_image(row.image_png)])
         assert served.best.caption == captioned.hypotheses[0].caption
         assert served.best.log_probability == pytest.approx(captioned.hypotheses[0].log_probability, abs=1e-4)
+
+
+def test_lists_have_all_beams_and_begin_with_the_caption_that_is_served(evaluated):
+    """A service that shows one caption is analysed by all that its search found, and they change nothing in it."""
+    folder, _ = evaluated
+    loaded, data = load_captioner(folder / "model"), open_processed(folder / "data")
+    decode = loaded.manifest.decode.model_copy(update={"num_beams": 5, "num_hypotheses": 1})
+    engine = CaptionEngine(replace(loaded, manifest=loaded.manifest.model_copy(update={"decode": decode})))
+    for row, captioned in zip(data.rows("test"), caption_split(engine, data, "test", batch_size=3), strict=True):
+        [served] = engine.caption([decode_image(row.image_png)])
+        assert len(captioned.hypotheses) == 5
+        assert [one.caption for one in served.hypotheses] == [captioned.hypotheses[0].caption]
 
 
 def test_the_files_say_what_was_evaluated(evaluated):

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from captiongen.analysis.labels.caption_evidence import Candidate, CaptionEvidence, EvidenceReader
+from captiongen.analysis.labels.caption_evidence import (
+    Candidate,
+    CaptionEvidence,
+    EvidenceReader,
+    median_and_deviation,
+)
+from captiongen.analysis.labels.hard_images import HardImage, find_hard_images
 from captiongen.analysis.labels.label_errors import PLANTED, ErrorProbability, LabelError, plant
 from captiongen.analysis.labels.suspects import NUM_TRIED, Suspect, with_owners
 from captiongen.params import AuditParams
@@ -15,7 +21,6 @@ from captiongen.text.normalise import normalise_caption
 # Of the captions: who finds more of them wrong than right has not learned what is right.
 _MAX_CREDIBLE_SHARE = 0.5
 _NUM_PLANTED = 1000  # of each kind: a regression on eight numbers learns nothing more from more
-_MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,13 @@ class CaptionAudit:
         suspects: the most probable first.
         frequencies: kind -> estimated share of all captions that are wrong in this way, those not found included.
         note: why the captioner was not believed, "" where it was.
+        hard: images that it learned least of although none of their captions is suspected, the hardest first.
     """
 
     suspects: tuple[Suspect, ...]
     frequencies: Mapping[LabelError, float]
     note: str = ""
+    hard: tuple[HardImage, ...] = ()
 
 
 def find_plain_errors(captions: Mapping[str, Sequence[str]], *, min_words: int) -> list[Suspect]:
@@ -89,9 +96,12 @@ def audit_captions(
     )
     known_already = {(one.image_id, one.place) for one in plain}
     suspects = plain + [one for one in found if (one.image_id, one.place) not in known_already]
+    # An unlikely caption is no wrong one.
+    suspected = {one.image_id for one in suspects if one.kind is not LabelError.UNLIKELY}
     return CaptionAudit(
         tuple(sorted(suspects, key=lambda one: (-one.probability, one.image_id, one.place))),
         dict(zip(PLANTED, probability.shares[1:].tolist(), strict=True)),
+        hard=find_hard_images(own, evidence, image_ids, suspected, num_hard_images=params.num_hard_images),
     )
 
 
@@ -102,8 +112,8 @@ def _suspects(
     image_ids: Sequence[str],
     params: AuditParams,
 ) -> list[Suspect]:
-    usual, surprise = _median_and_deviation([one.likelihood for one in evidence])
-    fluency, _ = _median_and_deviation([one.fluency for one in evidence])
+    usual, surprise = median_and_deviation([one.likelihood for one in evidence])
+    fluency, _ = median_and_deviation([one.fluency for one in evidence])
     found = []
     for (image, place, text), one, row in zip(own, evidence, probabilities, strict=True):
         wrong, kind = 1.0 - float(row[0]), PLANTED[int(row[1:].argmax())]
@@ -121,12 +131,6 @@ def _suspects(
             continue
         found.append(Suspect(image_ids[image], place, text, kind, wrong, reason))
     return found
-
-
-def _median_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """The median, and the median absolute deviation in units of a standard deviation."""
-    median = float(np.median(values))
-    return median, max(1e-9, _MAD_TO_DEVIATION * float(np.median(np.abs(np.array(values) - median))))
 
 
 def _reason(kind: LabelError, one: CaptionEvidence, text: str, *, usual_fluency: float) -> str:

@@ -30,6 +30,7 @@ from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
 
 _IMAGES_PER_PASS, _CAPTIONS_PER_PASS = 32, 96
+_MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 
 FloatArray = npt.NDArray[np.float64]
 #: A caption that stands, or might stand, among those of an image: the image's position, its own place there, its text.
@@ -158,6 +159,12 @@ class EvidenceReader:
         ]
         own, theirs = (self._vectorizer.transform(texts) for texts in ((text for _, _, text in candidates), others))
         return np.asarray(own.multiply(theirs).sum(axis=1)).ravel()
+
+
+def median_and_deviation(values: Sequence[float] | FloatArray) -> tuple[float, float]:
+    """The median, and the median absolute deviation in units of a standard deviation, above 0."""
+    median = float(np.median(values))
+    return median, max(1e-9, _MAD_TO_DEVIATION * float(np.median(np.abs(np.array(values) - median))))
 
 
 def _num_words(one: Likelihood) -> int:

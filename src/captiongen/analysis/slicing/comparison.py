@@ -7,7 +7,7 @@ and corrected over all slices (Holm, 1979): of twenty comparisons of equals one 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
@@ -23,6 +23,28 @@ _FLIPS_PER_CHUNK = 1_000  # bounds memory at 1,000 x images
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How many captions became right or wrong; those of images whose human score nobody knows are in none of these.
+
+    Attributes:
+        num_fixed: that the champion got wrong and the challenger right.
+        num_broken: the other way round.
+        num_right: that both got right.
+        num_wrong: that both got wrong.
+    """
+
+    num_fixed: int
+    num_broken: int
+    num_right: int
+    num_wrong: int
+
+    @property
+    def num_unchanged(self) -> int:
+        """Right or wrong, in both."""
+        return self.num_right + self.num_wrong
+
+
+@dataclass(frozen=True, slots=True)
 class SliceChange:
     """What became of a slice.
 
@@ -31,12 +53,14 @@ class SliceChange:
         num_images: of the slice.
         difference: CIDEr-D of the challenger less the champion's, with its 95 % interval.
         p_value: that equals would differ so far for the worse, corrected over all slices, 0..1.
+        outcomes: of its captions; None where nobody said what people score.
     """
 
     where: Property
     num_images: int
     difference: PairedDifference
     p_value: float
+    outcomes: Outcomes | None = None
 
     @property
     def is_broken(self) -> bool:
@@ -51,8 +75,7 @@ class Comparison:
     Attributes:
         fixed: image ids that the champion got wrong and the challenger right.
         broken: the other way round.
-        num_right: that both got right.
-        num_wrong: that both got wrong.
+        outcomes: how many of these there are, and how many that neither changed.
         p_value: that equals would differ so far in fixed and broken, either way (McNemar), 0..1.
         difference: CIDEr-D of the challenger less the champion's.
         slices: every slice with enough images, the one that lost most first.
@@ -60,8 +83,7 @@ class Comparison:
 
     fixed: tuple[str, ...]
     broken: tuple[str, ...]
-    num_right: int
-    num_wrong: int
+    outcomes: Outcomes
     p_value: float
     difference: PairedDifference
     slices: tuple[SliceChange, ...]
@@ -72,7 +94,7 @@ class Comparison:
         gain = self.difference
         return (
             f"CIDEr-D {gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]; {len(self.fixed):,} captions fixed, "
-            f"{len(self.broken):,} broken, {self.num_right + self.num_wrong:,} unchanged; broken slices: "
+            f"{len(self.broken):,} broken, {self.outcomes.num_unchanged:,} unchanged; broken slices: "
             + (broken or f"none of {len(self.slices)}")
         )
 
@@ -105,18 +127,29 @@ def compare(
     """
     from scipy.stats import binomtest
 
-    is_known = ~np.isnan(human)
-    is_right, was_right = ((scores >= human) & is_known for scores in (challenger, champion))
-    fixed, broken = is_right & ~was_right, was_right & ~is_right
-    num_changed = int(fixed.sum() + broken.sum())
+    is_right, was_right = challenger >= human, champion >= human  # never, where the human score is NaN
+    outcomes = _outcomes(challenger, champion, human)
+    num_changed = outcomes.num_fixed + outcomes.num_broken
+    changes = slice_changes(challenger, champion, members, num_resamples=num_resamples, seed=seed)
+    of_slice = {name: _outcomes(challenger[mask], champion[mask], human[mask]) for name, mask in members.items()}
     return Comparison(
-        fixed=tuple(compress(image_ids, fixed)),
-        broken=tuple(compress(image_ids, broken)),
+        fixed=tuple(compress(image_ids, is_right & ~was_right)),
+        broken=tuple(compress(image_ids, was_right & ~is_right)),
+        outcomes=outcomes,
+        p_value=float(binomtest(outcomes.num_fixed, num_changed).pvalue) if num_changed else 1.0,
+        difference=paired_bootstrap(challenger, champion, num_resamples=num_resamples, seed=seed),
+        slices=tuple(replace(one, outcomes=of_slice[one.where]) for one in changes),
+    )
+
+
+def _outcomes(challenger: FloatArray, champion: FloatArray, human: FloatArray) -> Outcomes:
+    is_known = ~np.isnan(human)
+    is_right, was_right = challenger >= human, champion >= human
+    return Outcomes(
+        num_fixed=int((is_right & ~was_right).sum()),
+        num_broken=int((was_right & ~is_right).sum()),
         num_right=int((is_right & was_right).sum()),
         num_wrong=int((is_known & ~is_right & ~was_right).sum()),
-        p_value=float(binomtest(int(fixed.sum()), num_changed).pvalue) if num_changed else 1.0,
-        difference=paired_bootstrap(challenger, champion, num_resamples=num_resamples, seed=seed),
-        slices=slice_changes(challenger, champion, members, num_resamples=num_resamples, seed=seed),
     )
 
 

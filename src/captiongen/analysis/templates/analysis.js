@@ -16,7 +16,7 @@ function make(tag, properties = {}, ...children) {
 }
 
 for (const card of cards) {
-  card.text = [card.id, ...card.references, ...card.nbest.map(one => one[0]), card.rival ? card.rival[0] : ""].join(" ").toLowerCase();
+  card.text = [card.id, ...card.references, ...card.nbest.map(one => one[1]), card.rival ? card.rival[0] : ""].join(" ").toLowerCase();
   card.sure = card.words.reduce((sum, word) => sum + Math.log(Math.max(word[1] ?? 1, 1e-6)), 0) / Math.max(1, card.words.length);
 }
 
@@ -123,7 +123,7 @@ function references(card) {
 
 function rest(card) {
   const words = card.words.filter(word => word[1] !== null).map(word => `${word[0]} ${Math.round(100 * word[1])} %`).join(", ");
-  const nbest = card.nbest.map(([text, score], place) => make("li", place === card.oracle ? { className: "oracle", title: "the best of these by CIDEr-D" } : {},
+  const nbest = card.nbest.map(([place, text, score]) => make("li", place === card.oracle ? { value: place + 1, className: "oracle", title: "the best of all beams by CIDEr-D" } : { value: place + 1 },
     text, make("span", {}, ` score ${score.toFixed(2)}`)));
   const parts = [make("summary", {}, "Word by word, other captions, nearest training picture")];
   if (words) parts.push(make("h4", {}, "How sure of each word"), make("p", {}, words));

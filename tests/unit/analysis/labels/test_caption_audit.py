@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from captiongen.analysis.labels.caption_audit import CaptionAudit, audit_captions, find_plain_errors
 from captiongen.analysis.labels.caption_evidence import CaptionEvidence, EvidenceReader
+from captiongen.analysis.labels.hard_images import HardImage, find_hard_images, propose_hard_images
 from captiongen.analysis.labels.label_errors import PLANTED, ErrorProbability, LabelError, plant
 from captiongen.analysis.labels.suspects import Suspect, propose
 from captiongen.data.corrections import Kind
@@ -88,6 +89,47 @@ def test_how_frequent_errors_are_is_estimated(audit, changes):
 def test_clean_captions_are_left_alone(world):
     """Where nothing is wrong nothing is suspected."""
     assert _audit(*world).suspects == ()
+
+
+def test_images_are_hard_whose_captions_agree_and_are_unlikely_and_not_suspected(world):
+    """What the captioner cannot see is hard; wrong captions, the middling, and what nobody agrees on are not."""
+    captions, _ = world
+    image_ids, own = list(captions), [(image, place, "") for image in range(len(captions)) for place in range(5)]
+
+    def of(image: int) -> CaptionEvidence:
+        likelihood, agreement = {3: (-6.0, 0.6), 4: (-9.0, 0.6), 5: (-9.0, 0.1), 6: (-7.0, 0.6)}.get(image, (-2.0, 0.5))
+        return CaptionEvidence(likelihood + 0.01 * (image % 9), -5.0, -9.0, 1.0, 0.0, -1.0, agreement, 8)
+
+    evidence = [of(image) for image, _, _ in own]
+    suspected = {image_ids[4]}
+    found = find_hard_images(own, evidence, image_ids, suspected, num_hard_images=20)
+    assert [one.image_id for one in found] == [image_ids[6], image_ids[3]]
+    (first,) = find_hard_images(own, evidence, image_ids, suspected, num_hard_images=1)
+    assert first == found[0]
+    single = [one for one in own if one[1] == 0]
+    assert find_hard_images(single, evidence[::5], image_ids, suspected, num_hard_images=20) == ()
+
+
+def test_a_hard_image_is_proposed_to_be_shown_twice_and_never_surer_than_its_captions_agree(world):
+    """Each is a proposal of its own, so that one that is not worth it can be left out."""
+    hard = (HardImage("a", -4.0, 3.2, 0.61), HardImage("b", -3.9, 3.0, 0.4))
+    proposals = propose_hard_images(hard)
+    assert [(one.kind, one.image_ids, one.weight, one.score) for one in proposals] == [
+        (Kind.WEIGHT_IMAGES, ("a",), 2.0, 0.61),
+        (Kind.WEIGHT_IMAGES, ("b",), 2.0, 0.4),
+    ]
+    assert "1.83%" in proposals[0].reason
+    assert "3.2 robust deviations" in proposals[0].reason
+
+
+def test_pictures_that_nobody_could_read_are_hard_and_their_captions_are_not_suspected(world):
+    """In a whole audit a picture that shows nothing of what its five agreeing captions say is the hardest."""
+    captions, features = world
+    hidden = features.copy()
+    hidden[12] = -1.0
+    audit = _audit(captions, hidden)
+    assert audit.hard[0].image_id == "image-0012"
+    assert {(one.image_id, one.kind) for one in audit.suspects} == {("image-0012", LabelError.UNLIKELY)}
 
 
 def test_nearly_empty_and_repeated_captions_need_no_captioner():

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from captiongen.analysis.slicing.comparison import Comparison, compare
+from captiongen.analysis.slicing.comparison import Comparison, Outcomes, compare
 from captiongen.analysis.slicing.properties import Property
 
 NUM_IMAGES = 120
@@ -29,7 +29,7 @@ def test_every_image_is_fixed_broken_right_or_wrong(champion: np.ndarray):
     """The four add up to all images, and fixed and broken are named."""
     challenger = champion[::-1]
     found = compared(challenger, champion)
-    assert len(found.fixed) + len(found.broken) + found.num_right + found.num_wrong == NUM_IMAGES
+    assert len(found.fixed) + len(found.broken) + found.outcomes.num_unchanged == NUM_IMAGES
     assert set(found.fixed) == {IDS[i] for i in range(NUM_IMAGES) if challenger[i] >= 80 > champion[i]}
     assert set(found.broken) == {IDS[i] for i in range(NUM_IMAGES) if champion[i] >= 80 > challenger[i]}
     assert found.p_value > 0.5
@@ -45,13 +45,22 @@ def test_a_lost_slice_is_broken_though_the_mean_rises(champion: np.ndarray):
     assert [one.where.value for one in found.slices] == ["dogs", "people"]
 
 
+def test_each_slice_says_how_many_of_its_captions_were_fixed_and_broken(champion: np.ndarray):
+    """Two slices that share no image and leave none out add up to the whole, outcome by outcome."""
+    found = compared(champion[::-1], champion)
+    dogs, people = (next(one for one in found.slices if one.where.value == name) for name in ("dogs", "people"))
+    assert dogs.outcomes.num_fixed == sum(champion[119 - i] >= 80 > champion[i] for i in range(40))
+    for name in ("num_fixed", "num_broken", "num_right", "num_wrong"):
+        assert getattr(dogs.outcomes, name) + getattr(people.outcomes, name) == getattr(found.outcomes, name)
+
+
 def test_a_comparison_can_be_said_in_a_line(champion: np.ndarray):
     """Difference with its interval, what was fixed, broken and unchanged, and the slices that were lost."""
     found = compared(champion + np.where(IS_DOG, -20.0, 40.0), champion)
     number = r"[+-]\d+\.\d"
     assert re.fullmatch(
         rf"CIDEr-D \+20\.0 \[{number}, {number}\]; {len(found.fixed)} captions fixed, {len(found.broken)} broken, "
-        rf"{found.num_right + found.num_wrong} unchanged; broken slices: topic: dogs -20\.0",
+        rf"{found.outcomes.num_unchanged} unchanged; broken slices: topic: dogs -20\.0",
         str(found),
     )
     assert str(compared(champion, champion)).endswith("0 broken, 120 unchanged; broken slices: none of 2")
@@ -71,7 +80,8 @@ def test_images_whose_human_score_nobody_knows_are_neither_right_nor_wrong(champ
     """They count in the difference alone."""
     found = compared(champion + 30, champion, np.full(NUM_IMAGES, np.nan))
     assert found.fixed == found.broken == ()
-    assert found.num_right == found.num_wrong == 0
+    assert found.outcomes.num_unchanged == 0
+    assert {one.outcomes for one in found.slices} == {Outcomes(0, 0, 0, 0)}
     assert found.difference.mean == pytest.approx(30.0)
 
 
