@@ -74,7 +74,7 @@ def train(
         DataError: a split is empty, or too few training images are shown for a reranker.
         EncoderError: the encoder is unknown or its weights do not fit.
         CheckpointError: the captioner to start from is damaged or of another make.
-        TrainingError: another trainer is at work in `state_folder`, or the loss is no longer a number.
+        TrainingError: another trainer is at work in `state_folder`, or the loss or its gradient is no longer a number.
     """
     tracker = tracker or NullTracker()
     data = open_processed(data_folder)

@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from tqdm import tqdm
 
 from captiongen.data.batches import Batch, TrainingSet, epoch_batches
-from captiongen.errors import TrainingError
 from captiongen.model.captioner import Captioner
 from captiongen.params import (
     AugmentationParams,
@@ -29,6 +28,12 @@ from captiongen.params import (
     SelfCriticalPhase,
 )
 from captiongen.ports import Tracker
+from captiongen.training.divergence import (
+    describe_divergence,
+    finite_loss,
+    has_diverged,
+    require_finite_gradient,
+)
 from captiongen.training.epoch_progress import EpochProgress, tell_epoch
 from captiongen.training.objective import (
     Objective,
@@ -40,7 +45,6 @@ from captiongen.training.objective import (
 from captiongen.training.precision import autocast, keep_depthwise_in_fp32, require_native_bf16
 from captiongen.training.processes import (
     first_before_others,
-    gather,
     is_first,
     mean_over_processes,
     num_processes,
@@ -95,7 +99,7 @@ class Trainer(Generic[Model]):
         device: where to compute.
 
     Raises:
-        TrainingError: the loss is no longer a number, or the phase wants bfloat16 where it is emulated.
+        TrainingError: the loss or its gradient is no longer a number, or the phase wants bfloat16 where it is emulated.
     """
 
     def __init__(
@@ -132,9 +136,11 @@ class Trainer(Generic[Model]):
         self._num_images = data.epoch_size
         self._num_batches = math.ceil(self._num_images / phase.batch_size)
         self._steps_per_epoch = math.ceil(self._num_batches / phase.accumulation_steps)
+        self._step_images: list[list[str]] = []  # of the step so far, batch by batch
+        self._worst_batch: list[str] = []  # of the newest epoch
 
     def fit(self) -> Fitted:
-        """Trains until the last epoch, or until the dev score has not risen for `selection.patience` looks."""
+        """Trains until the last epoch, or until the phase `has_diverged` or finds no gain for `selection.patience`."""
         start = self._start
         with first_before_others():  # who comes first removes damaged ones
             resumed = load_newest_snapshot(self._snapshots, self._state)
@@ -142,9 +148,7 @@ class Trainer(Generic[Model]):
         if resumed and is_first():
             done = f"{progress.num_epochs_done} of {self._phase.num_epochs}"
             tqdm.write(f"phase {self._phase.kind}: going on after epoch {done}, kept in {self._snapshots}", sys.stderr)
-        while (
-            progress.num_epochs_done < self._phase.num_epochs and progress.num_without_gain < self._selection.patience
-        ):
+        while self._goes_on(progress):
             started, num_done = time.monotonic(), progress.num_epochs_done + 1
             record = self._run_epoch(num_done)
             score = self._look(num_done)
@@ -159,11 +163,25 @@ class Trainer(Generic[Model]):
             if is_first():
                 save_snapshot(self._snapshots, self._state, progress, best)
                 tell_epoch(judged, num_done, self._phase.num_epochs, time.monotonic() - started)
+            self._tell_divergence(progress)
         self._model.load_state_dict(best)
         num_epochs = progress.num_epochs_done
         num_steps = start.num_steps + num_epochs * self._steps_per_epoch
         reached = Start(start.num_epochs + num_epochs, num_steps, progress.best_epoch, progress.best_score)
         return Fitted(self._model, progress, reached)
+
+    def _goes_on(self, progress: Progress) -> bool:
+        return (
+            progress.num_epochs_done < self._phase.num_epochs
+            and progress.num_without_gain < self._selection.patience
+            and not has_diverged(self._phase, progress.history)
+        )
+
+    def _tell_divergence(self, progress: Progress) -> None:
+        if has_diverged(self._phase, progress.history):
+            told = describe_divergence(progress.history, self._worst_batch)
+            if is_first():
+                tqdm.write(told, sys.stderr)
 
     def _judged(self) -> Model:
         """The weights that are judged and kept: their average where the phase has one."""
@@ -202,10 +220,14 @@ class Trainer(Generic[Model]):
         )
         name = f"{phase.kind} {number}/{phase.num_epochs}"
         epoch_so_far = EpochProgress(batches, num_batches=self._num_batches, name=name, tracker=self._tracker)
+        worst_loss = -math.inf
         for index, batch in enumerate(epoch_so_far):
             step = (number - 1) * self._steps_per_epoch + index // phase.accumulation_steps
             is_step_end = (index + 1) % phase.accumulation_steps == 0 or index + 1 == self._num_batches
-            loss = self._run_batch(batch, step, is_step_end, self._group_size(index))
+            images = [self._data.image_ids[position] for position in batch.positions]
+            loss = self._run_batch(batch, images, step, is_step_end, self._group_size(index))
+            if loss > worst_loss:
+                worst_loss, self._worst_batch = loss, images
             num_images = min(phase.batch_size, self._num_images - index * phase.batch_size)
             is_of_captions = not isinstance(phase, SelfCriticalPhase)  # which learns from captions it draws
             num_tokens = num_processes() * mean_over_processes(batch.num_tokens) if is_of_captions else 0.0
@@ -216,34 +238,25 @@ class Trainer(Generic[Model]):
         self._tracker.flush()
         return EpochRecord(epoch, phase.kind, epoch_so_far.loss, rate)
 
-    def _run_batch(self, batch: Batch, step: int, is_step_end: bool, group_size: int) -> float:
+    def _run_batch(self, batch: Batch, images: list[str], step: int, is_step_end: bool, group_size: int) -> float:
         """Moves the weights, where the step ends here; returns the loss of the whole batch."""
-        phase = self._phase
+        phase, place = self._phase, f"at step {step} of phase {self._phase.kind}"
+        self._step_images.append(images)
         with nullcontext() if is_step_end else without_sharing(self._loss):
             with autocast(phase.precision, self._device):
                 loss: Tensor = self._loss(batch.to(self._device), step=self._start.num_steps + step)
-            value = self._finite(loss.item(), batch, step)
+            value = finite_loss(loss.item(), images, place=place)
             (loss / group_size).backward()  # type: ignore[no-untyped-call]
         if is_step_end:
-            clip_gradients(self._model, phase.max_gradient_norm)
+            norm = clip_gradients(self._model, phase.max_gradient_norm)
+            require_finite_gradient(norm, self._step_images, place=place)
+            self._step_images = []
             set_learning_rate(self._state.optimiser, phase.learning_rate * self._rate(step))
             self._state.optimiser.step()
             self._state.optimiser.zero_grad(set_to_none=True)
             if self._average is not None and phase.ema_decay:
                 self._average.update_parameters(self._model)
         return value
-
-    def _finite(self, own_loss: float, batch: Batch, step: int) -> float:
-        """The loss of the whole batch, from that of this process's share."""
-        loss = mean_over_processes(own_loss)
-        if not math.isfinite(loss):
-            own = [] if math.isfinite(own_loss) else [self._data.image_ids[position] for position in batch.positions]
-            names = ", ".join([name for of_one in gather(own) for name in of_one][:4])
-            raise TrainingError(
-                f"The training loss became {loss} at step {step} of phase {self._phase.kind}, in the batch with "
-                f"{names} ... Lower its learning_rate in train.phases, or look at these images and captions."
-            )
-        return loss
 
     def _group_size(self, index: int) -> int:
         """How many batches make the step that batch `index` belongs to; the epoch's last step may have fewer."""

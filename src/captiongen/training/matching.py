@@ -37,7 +37,7 @@ def train_matcher(
 
     Raises:
         DataError: there are fewer than two images: nothing can be told apart.
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss or its gradient is no longer a number.
     """
     if len(pooled) < 2:
         raise DataError(f"Expected at least 2 captioned images in split train, found {len(pooled)}.")
@@ -59,7 +59,9 @@ def train_matcher(
                 raise TrainingError(f"The matcher's loss is {float(loss)}. Lower learning_rate.")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(matcher.parameters(), _MAX_NORM)
+            norm = torch.nn.utils.clip_grad_norm_(matcher.parameters(), _MAX_NORM)
+            if not norm.isfinite():
+                raise TrainingError(f"The norm of the matcher's gradient is {float(norm)}. Lower learning_rate.")
             optimizer.step()
             schedule.step()
     return matcher.eval()

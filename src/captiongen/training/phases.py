@@ -94,7 +94,7 @@ class PhasedTraining:
             EncoderError: the encoder is unknown or its weights do not fit.
             CheckpointError: a captioner to start from or to learn from is damaged or of another make.
             DataError: unlabelled pictures are missing, damaged, or other ones than were named.
-            TrainingError: the loss is no longer a number.
+            TrainingError: the loss or its gradient is no longer a number.
         """
         captioner = first_captioner(self._params, self._data, self._tokenizer).to(self._device)
         start, first = Start(), self._params.phases[0]

@@ -45,7 +45,7 @@ def train_reranker(
 
     Raises:
         DataError: there are fewer than two images.
-        TrainingError: the matcher's loss is no longer a number.
+        TrainingError: the matcher's loss or its gradient is no longer a number.
     """
     seen = torch.from_numpy(pooled)
     matcher = train_matcher(params.matcher, seen, captions, tokenizer)

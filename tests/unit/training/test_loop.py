@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from captiongen.data.batches import TrainingSet, encode_captions
+from captiongen.data.batches import TrainingSet, encode_captions, epoch_batches
 from captiongen.errors import TrainingError
 from captiongen.model.captioner import build_captioner
 from captiongen.params import (
@@ -16,6 +16,7 @@ from captiongen.params import (
     EncoderParams,
     FinetunedPhase,
     SelectionParams,
+    SelfCriticalPhase,
 )
 from captiongen.ports import NullTracker
 from captiongen.training.loop import Start, Trainer
@@ -68,7 +69,18 @@ class Killed(BaseException):
     """Stands for the process ending at once."""
 
 
-def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start=None, dropout=0.1, weights=None):
+def trainer(
+    options,
+    folder,
+    *,
+    kill_after=None,
+    ciders=None,
+    patience=50,
+    start=None,
+    dropout=0.1,
+    weights=None,
+    objective=None,
+):
     def select(model, epoch):
         if kill_after is not None and epoch > kill_after:
             raise Killed
@@ -78,7 +90,7 @@ def trainer(options, folder, *, kill_after=None, ciders=None, patience=50, start
         captioner(dropout=dropout),
         replace(training_set(), weights=weights),
         options,
-        objective=CrossEntropy(options.label_smoothing),
+        objective=objective or CrossEntropy(getattr(options, "label_smoothing", 0.0)),
         select=select,
         selection=SelectionParams(patience=patience),
         seed=SEED,
@@ -202,6 +214,70 @@ def test_a_loss_that_is_no_number_names_the_batch(tmp_path):
     """Divergence stops the training and names images of the batch."""
     with pytest.raises(TrainingError, match=r"became (nan|inf).*in the batch with .*-(ball|box)"):
         trainer(phase(num_epochs=30, learning_rate=1e30, max_gradient_norm=1e30), tmp_path).fit()
+
+
+class SteepAt:
+    """Cross-entropy whose gradient, but not its value, is infinite in the batch of `number`, 0 for the first."""
+
+    def __init__(self, number):
+        self._number, self._num_batches = number, 0
+
+    def __call__(self, model, batch, *, step):
+        loss = CrossEntropy(0.0)(model, batch, step=step)
+        self._num_batches += 1
+        if self._num_batches - 1 != self._number:
+            return loss
+        weight = next(model.decoder.parameters())
+        return loss + (weight - weight.detach()).sum().sqrt()  # 0, where the root is infinitely steep
+
+
+@pytest.mark.parametrize(("accumulation_steps", "named"), [(1, "in the batch with"), (2, "one of the 2 batches")])
+def test_a_gradient_that_is_no_number_names_the_batch_and_moves_no_weight(tmp_path, accumulation_steps, named):
+    """Under a finite loss it stops the training at its own step, with images of the batches of that step."""
+    options = phase(learning_rate=1e-30, batch_size=2, accumulation_steps=accumulation_steps)
+    halted = trainer(options, tmp_path, objective=SteepAt(2))
+    batches = epoch_batches(training_set(), batch_size=2, augmentation=options.augmentation, seed=SEED, epoch=1)
+    positions = [list(batch.positions) for batch in batches][2 : 2 + accumulation_steps]
+    images = [", ".join(training_set().image_ids[one] for one in batch) for batch in positions]
+    step = 2 // accumulation_steps
+    with pytest.raises(TrainingError, match=rf"norm became (nan|inf) at step {step} .*{named}.* {'; '.join(images)}\."):
+        halted.fit()
+    assert all(tensor.isfinite().all() for tensor in halted._model.state_dict().values())
+    assert not list(tmp_path.glob("epoch-*"))
+
+
+class RisingFrom:
+    """Cross-entropy, with 3 added from epoch `number` on and a little more in the last batch."""
+
+    def __init__(self, number, num_batches):
+        self._first, self._num_batches = (number - 1) * num_batches, num_batches
+
+    def __call__(self, model, batch, *, step):
+        is_last = (step + 1) % self._num_batches == 0
+        return CrossEntropy(0.0)(model, batch, step=step) + (3.0 + 0.5 * is_last if step >= self._first else 0.0)
+
+
+def test_a_phase_whose_loss_has_grown_ends_with_its_best_weights(tmp_path, capsys):
+    """An epoch 1 above the first one ends the phase, with a warning that names the worst batch, and for good."""
+    options = phase(num_epochs=8, batch_size=2, learning_rate=1e-6)
+    rising, ciders = RisingFrom(3, 4), [9.0, 5.0, 5.0]
+    fitted = trainer(options, tmp_path, ciders=ciders, objective=rising).fit()
+    assert (fitted.progress.num_epochs_done, fitted.progress.best_epoch) == (3, 1)
+    *_, last = epoch_batches(training_set(), batch_size=2, augmentation=options.augmentation, seed=SEED, epoch=3)
+    images = ", ".join(training_set().image_ids[position] for position in last.positions)
+    said = capsys.readouterr().err
+    assert "phase finetuned has diverged: the loss of epoch 3 is" in said
+    assert f"in the batch with {images}." in said
+    again = trainer(options, tmp_path, ciders=[], kill_after=0, objective=rising).fit()
+    assert again.progress == fitted.progress
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(fitted).items())
+
+
+def test_a_self_critical_loss_may_grow(tmp_path):
+    """Its level says nothing: such a phase goes on, and the dev score decides."""
+    options = SelfCriticalPhase(kind="self_critical", num_epochs=4, batch_size=2, learning_rate=1e-6, precision="fp32")
+    fitted = trainer(options, tmp_path, objective=RisingFrom(2, 4)).fit()
+    assert fitted.progress.num_epochs_done == 4
 
 
 @pytest.mark.parametrize("accumulation_steps", [2, 5])

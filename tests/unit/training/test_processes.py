@@ -1,7 +1,5 @@
 """What processes that train together share, in two real ones."""
 
-import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from captiongen.training.processes import (
     share_gradients,
     without_sharing,
 )
+from tests.two_processes import in_two_processes
 
 #: The first process holds three of a batch's numbers, the second one two; there are two batches.
 SHARES = [[[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]], [[4.0, 7.0], [3.0, 1.0]]]
@@ -42,35 +41,18 @@ def accumulated_gradient(batches: list[list[float]]) -> float:
     return float(model.weight.grad)
 
 
-def share_in_one(rank: int, folder: Path) -> None:
-    """What each process does: it leaves what it saw in a file of its own."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=len(SHARES)
-    )
+def share_in_one(rank: int, folder: Path) -> dict[str, object]:
+    """What each process does, and what it saw."""
     with first_before_others():
         seen = sorted(path.name for path in folder.glob("written-*"))
         (folder / f"written-{rank}").touch()
-    facts = {
+    return {
         "gradient": accumulated_gradient(SHARES[rank]),
         "mean": mean_over_processes(10.0 * rank),
         "gathered": gather({rank: "x" * rank}),
         "seen": seen,
         "hides_bars": hides_bars(),
     }
-    torch.save(facts, folder / f"facts-{rank}")
-    torch.distributed.destroy_process_group()
-
-
-def in_two_processes(task: Callable[[int, Path], None], folder: Path) -> list[dict[str, object]]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["captiongen.training.processes"])
-    children = [context.Process(target=task, args=(rank, folder)) for rank in range(len(SHARES))]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join()
-    assert [child.exitcode for child in children] == [0] * len(SHARES)
-    return [torch.load(folder / f"facts-{rank}") for rank in range(len(SHARES))]
 
 
 def test_shares_of_unequal_size_make_the_gradient_of_the_whole_batch(tmp_path: Path):
