@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from captiongen.decode.stepper import Decoded
 from captiongen.metrics.cider import CiderScorer
+from captiongen.metrics.interval import FloatArray
 from captiongen.model.reranker import Reranker
 
 _CIDER_SCALE = 0.01  # so that each kind of evidence is of the order of 1
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class NbestRanking:

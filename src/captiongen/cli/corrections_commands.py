@@ -226,7 +226,7 @@ def _tell(outcome: Outcome, num_chosen: int, verdict: Verdict) -> None:
     for one in outcome.changed:
         typer.echo(f"{verdict}: {one}")
     for one in outcome.replaced:
-        typer.echo(f"no longer accepted: {one}, as another is of the same thing")
+        typer.echo(f"replaced, no longer accepted: {one}")
     if left_out := len(outcome.left_out):
         typer.echo(f"{left_out:,} were left out, as another is accepted of the same thing.")
     if same := num_chosen - len(outcome.changed) - left_out:

@@ -51,13 +51,21 @@ class CaptionMatcher(nn.Module):
         weights = self.salience(tokens)[..., 0].exp() * is_word  # (K, T)
         return F.normalize((weights[..., None] * vectors).sum(dim=1), dim=-1)
 
+    def read(self, caption: str) -> Tensor:
+        """A caption in any spelling -> (T,) words without begin and end."""
+        return torch.tensor(self.tokenizer.encode(caption)[1:-1], dtype=torch.long)
+
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Captions in any spelling -> (K, T) padded words, at least one column."""
-        rows = [torch.tensor(self.tokenizer.encode(caption)[1:-1], dtype=torch.long) for caption in captions]
-        padded = pad_sequence(rows, batch_first=True, padding_value=CaptionTokenizer.pad_id)
-        return padded if padded.shape[1] else torch.full((len(rows), 1), CaptionTokenizer.pad_id)
+        return pad_words([self.read(caption) for caption in captions])
 
     @torch.inference_mode()
     def embed(self, captions: Sequence[str]) -> npt.NDArray[np.float64]:
         """Captions in any spelling -> (K, D), unit length; zero for a caption without words."""
         return self.captions(self.tokens(captions)).double().numpy()
+
+
+def pad_words(rows: Sequence[Tensor]) -> Tensor:
+    """Words of captions, each (T,) with a T of its own -> (K, T) padded, at least one column."""
+    padded = pad_sequence(list(rows), batch_first=True, padding_value=CaptionTokenizer.pad_id)
+    return padded if padded.shape[1] else torch.full((len(rows), 1), CaptionTokenizer.pad_id)

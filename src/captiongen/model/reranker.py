@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from captiongen.model.matcher import CaptionMatcher
+from captiongen.model.matcher import CaptionMatcher, pad_words
 from captiongen.params import RerankerParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
@@ -71,11 +70,7 @@ class Reranker(nn.Module):
             pooled: (N, C) features of the training pictures.
             captions: of each of them, in any spelling.
         """
-        rows = [
-            (picture, torch.tensor(matcher.tokenizer.encode(text)[1:-1], dtype=torch.long))
-            for picture, of_one in enumerate(captions)
-            for text in of_one
-        ]
+        rows = [(picture, matcher.read(text)) for picture, of_one in enumerate(captions) for text in of_one]
         num_tokens = sum(len(words) for _, words in rows)
         made = cls(params, matcher, num_pictures=len(pooled), num_captions=len(rows), num_tokens=num_tokens)
         with torch.inference_mode():
@@ -163,5 +158,4 @@ class Reranker(nn.Module):
     def likeness(self, seen: Tensor, captions: Sequence[Sequence[int]]) -> Tensor:
         """Returns the cosine, (K,), of what was seen, (D,), with captions, as words without begin and end."""
         rows = [torch.tensor(words, dtype=torch.long) for words in captions]
-        padded = pad_sequence(rows, batch_first=True, padding_value=CaptionTokenizer.pad_id)  # (K, T)
-        return self.matcher.captions(padded) @ seen
+        return self.matcher.captions(pad_words(rows)) @ seen

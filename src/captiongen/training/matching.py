@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from captiongen.errors import DataError, TrainingError
-from captiongen.model.matcher import CaptionMatcher
+from captiongen.model.matcher import CaptionMatcher, pad_words
 from captiongen.params import MatcherParams
 from captiongen.text.tokenizer import CaptionTokenizer
 
@@ -54,7 +54,7 @@ def train_matcher(
         for step in range(num_steps):
             batch = order[step * batch_size : (step + 1) * batch_size]
             chosen = [tokens[i][torch.randint(len(tokens[i]), ())] for i in batch.tolist()]
-            loss = _loss(matcher, pooled[batch], _forget_words(_pad(chosen), params.word_dropout))
+            loss = _loss(matcher, pooled[batch], _forget_words(pad_words(chosen), params.word_dropout))
             if not loss.isfinite():
                 raise TrainingError(f"The matcher's loss is {float(loss)}. Lower learning_rate.")
             optimizer.zero_grad()
@@ -65,26 +65,6 @@ def train_matcher(
             optimizer.step()
             schedule.step()
     return matcher.eval()
-
-
-@torch.inference_mode()
-def recall(
-    matcher: CaptionMatcher, pooled: Tensor, captions: Sequence[Sequence[str]], *, num_nearest: int = 10
-) -> float:
-    """Returns the share of captions whose image is among the nearest of all, 0..1.
-
-    Args:
-        matcher: in evaluation mode.
-        pooled: (images, C) features.
-        captions: of each image.
-        num_nearest: how many images a caption may choose.
-    """
-    images, found, total = matcher.images(pooled), 0, 0
-    for index, of_one in enumerate(captions):
-        cosines = matcher.captions(matcher.tokens(of_one)) @ images.T  # (K, images)
-        found += int((cosines > cosines[:, [index]]).sum(dim=1).lt(num_nearest).sum())
-        total += len(of_one)
-    return found / max(1, total)
 
 
 def _loss(matcher: CaptionMatcher, pooled: Tensor, tokens: Tensor) -> Tensor:
@@ -98,7 +78,3 @@ def _forget_words(tokens: Tensor, share: float) -> Tensor:
     """Reads some words as unknown ones, so that these have a meaning too."""
     is_forgotten = (torch.rand(tokens.shape) < share) & (tokens != CaptionTokenizer.pad_id)
     return tokens.masked_fill(is_forgotten, CaptionTokenizer.unk_id)
-
-
-def _pad(rows: Sequence[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=CaptionTokenizer.pad_id)

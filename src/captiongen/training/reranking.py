@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from captiongen.inference import search
 from captiongen.metrics.cider import CiderScorer
+from captiongen.metrics.interval import FloatArray
 from captiongen.model.captioner import Captioner
 from captiongen.model.reranker import Reranker
 from captiongen.params import DecodeParams, RerankerParams
-from captiongen.reranking import FloatArray, NbestRanking
+from captiongen.reranking import NbestRanking
 from captiongen.text.normalise import metric_tokens
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.matching import train_matcher

@@ -91,6 +91,17 @@ def test_pictures_leave_with_their_decisions(project: Project):
     assert project.desk.picture(second.picture) == DOG  # as a proposal: minds change
 
 
+def test_a_picture_stays_as_long_as_one_of_its_captions(project: Project):
+    """Of two users' captions of a picture one can be taken back: the picture goes with the other."""
+    [first] = project.propose(CAT)
+    second = replace(first, instead="A grey cat .")
+    assert project.desk.decide([first, second], Verdict.ACCEPTED).changed == (first, second)
+    project.desk.undo([first.id])
+    assert (project.folder.pictures / second.picture.file).read_bytes() == CAT
+    project.desk.undo([second.id])
+    assert not project.folder.pictures.exists()
+
+
 def test_decisions_without_pictures_leave_the_pictures_alone(project: Project):
     """Dropping captions records nothing anew, also where pictures have not been pulled."""
     [proposal] = project.propose(CAT)

@@ -15,12 +15,11 @@ from dataclasses import astuple
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from captiongen.analysis.labels.caption_evidence import Candidate, CaptionEvidence
+from captiongen.analysis.labels.caption_evidence import Candidate, CaptionEvidence, FloatArray
 from captiongen.text.normalise import normalise_caption
 
 
@@ -45,8 +44,6 @@ _NUM_MAXIMISATIONS = 50
 _MIN_FREQUENCY = 0.001
 _RIGHT = "right"
 _BALANCED = np.full(1 + len(PLANTED), 1 / (1 + len(PLANTED)))
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def plant(captions: Sequence[Sequence[str]], kind: LabelError, *, num_planted: int, seed: int) -> list[Candidate]:
