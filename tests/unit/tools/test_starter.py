@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 from commands import all_commands
 
+#: What the real `use --weights` and `fetch` write, as far as git sees it.
+_WRITES = """case $1 in
+  use) echo starter >params.yaml
+    mkdir -p data/raw/weights; echo w >data/raw/weights/w.dvc; echo /w >data/raw/weights/.gitignore ;;
+  fetch) echo f >data/raw/flickr8k.dvc; echo /flickr8k >data/raw/.gitignore ;;
+esac"""
+
 
 @pytest.fixture
 def repository(project: Path, tmp_path: Path) -> Path:
@@ -25,9 +32,7 @@ def repository(project: Path, tmp_path: Path) -> Path:
     (root / "data" / "raw").mkdir(parents=True)
     (root / "data" / "raw" / "scenes.dvc").write_text("scenes\n")
     (root / "data" / "raw" / ".gitignore").write_text("/scenes\n")
-    _program(
-        root, "captiongen", "case $1 in use) echo starter >params.yaml;; fetch) echo f >data/raw/flickr8k.dvc;; esac"
-    )
+    _program(root, "captiongen", _WRITES)
     _program(root, "dvc", "")
     (root / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     (root / ".venv" / "bin" / "python").chmod(0o755)
@@ -68,10 +73,9 @@ def test_one_command_makes_and_commits_what_it_was_asked_to(repository: Path):
     assert made.returncode == 0, made.stderr
     assert _calls(repository) == ALL
     assert _git(repository, "log", "-1", "--format=%s").strip() == "Train the starter"
-    assert _git(repository, "show", "--format=", "--name-only", "HEAD").split() == [
-        "data/raw/flickr8k.dvc",
-        "params.yaml",
-    ]
+    committed = _git(repository, "show", "--format=", "--name-only", "HEAD").split()
+    pointers = [".gitignore", "flickr8k.dvc", "weights/.gitignore", "weights/w.dvc"]
+    assert committed == [*(f"data/raw/{name}" for name in pointers), "params.yaml"]
     assert _git(repository, "status", "--porcelain").split() == ["??", "notes.txt"]
 
 
