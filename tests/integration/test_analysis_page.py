@@ -112,19 +112,40 @@ def test_what_is_wrong_is_marked_and_said_in_words(page: "playwright.Page"):
     assert "fault of the" in red.locator(".head").inner_text()
 
 
+_IS_DRAWN = """one => {
+  const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+  copy.drawImage(one, 0, 0);
+  return copy.getImageData(0, 0, one.width, one.height).data.some(value => value > 0);
+}"""
+
+
 def test_a_word_shows_where_the_model_looked(page: "playwright.Page"):
     """Focus on a word draws its attention over the picture, and leaving it takes it away."""
-    drawn = """one => {
-      const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
-      copy.drawImage(one, 0, 0);
-      return copy.getImageData(0, 0, one.width, one.height).data.some(value => value > 0);
-    }"""
     card = page.locator("#cards > li").filter(has_text="test_green_ball.png")
     card.locator(".word").first.focus()
-    assert card.locator("canvas").evaluate(drawn)
+    assert card.locator("canvas").evaluate(_IS_DRAWN)
     page.keyboard.press("Tab")
     page.get_by_role("searchbox").focus()
-    assert not card.locator("canvas").evaluate(drawn)
+    assert not card.locator("canvas").evaluate(_IS_DRAWN)
+
+
+def test_a_word_is_a_button_that_says_what_is_known_of_it(page: "playwright.Page"):
+    """Its name is the word, its description what is wrong and how probable it was; pressed, the attention stays."""
+    card = page.locator("#cards > li").filter(has_text="test_blue_box.png")
+    assert card.get_by_role("heading", level=3).inner_text().split() == ["a", "box", "a", "box", "a", "box"]
+    word = card.get_by_role("button", name="box", exact=True).nth(1)
+    playwright.expect(word).to_have_accessible_description("repetition, 30 % probable")
+    others = card.get_by_role("button", pressed=True)
+    word.focus()
+    page.keyboard.press("Enter")
+    assert others.all_inner_texts() == ["box"]
+    page.get_by_role("searchbox").focus()
+    assert card.locator("canvas").evaluate(_IS_DRAWN)
+    word.focus()
+    page.keyboard.press(" ")
+    assert others.count() == 0
+    page.get_by_role("searchbox").focus()
+    assert not card.locator("canvas").evaluate(_IS_DRAWN)
 
 
 def test_pictures_are_shown_and_confidence_has_words(page: "playwright.Page"):
