@@ -149,7 +149,8 @@ function rest(card) {
   if (words) parts.push(make("h4", {}, "How sure of each word"), make("p", {}, words));
   parts.push(make("h4", {}, "The search's best captions"), make("ol", { className: "nbest" }, ...nbest));
   if (card.rival) parts.push(make("h4", {}, "The other model said"), make("p", {}, `${card.rival[0]} (CIDEr ${card.rival[1].toFixed(1)})`));
-  parts.push(make("h4", {}, "Nearest training picture"), make("p", {}, make("code", {}, card.near[0]), ` (likeness ${card.near[1].toFixed(2)}): ${card.near[2]}`));
+  const near = card.near[3] ? make("img", { className: "near", src: card.near[3], alt: `Training picture ${card.near[0]}` }) : null;
+  parts.push(...[make("h4", {}, "Nearest training picture"), near].filter(Boolean), make("p", {}, make("code", {}, card.near[0]), ` (likeness ${card.near[1].toFixed(2)}): ${card.near[2]}`));
   parts.push(make("h4", {}, "Slices"), make("p", {}, card.slices.join(" · ")));
   return make("details", {}, ...parts);
 }
