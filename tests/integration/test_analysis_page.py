@@ -112,19 +112,40 @@ def test_what_is_wrong_is_marked_and_said_in_words(page: "playwright.Page"):
     assert "fault of the" in red.locator(".head").inner_text()
 
 
+_IS_DRAWN = """one => {
+  const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+  copy.drawImage(one, 0, 0);
+  return copy.getImageData(0, 0, one.width, one.height).data.some(value => value > 0);
+}"""
+
+
 def test_a_word_shows_where_the_model_looked(page: "playwright.Page"):
     """Focus on a word draws its attention over the picture, and leaving it takes it away."""
-    drawn = """one => {
-      const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
-      copy.drawImage(one, 0, 0);
-      return copy.getImageData(0, 0, one.width, one.height).data.some(value => value > 0);
-    }"""
     card = page.locator("#cards > li").filter(has_text="test_green_ball.png")
     card.locator(".word").first.focus()
-    assert card.locator("canvas").evaluate(drawn)
+    assert card.locator("canvas").evaluate(_IS_DRAWN)
     page.keyboard.press("Tab")
     page.get_by_role("searchbox").focus()
-    assert not card.locator("canvas").evaluate(drawn)
+    assert not card.locator("canvas").evaluate(_IS_DRAWN)
+
+
+def test_a_word_is_a_button_that_says_what_is_known_of_it(page: "playwright.Page"):
+    """Its name is the word, its description what is wrong and how probable it was; pressed, the attention stays."""
+    card = page.locator("#cards > li").filter(has_text="test_blue_box.png")
+    assert card.get_by_role("heading", level=3).inner_text().split() == ["a", "box", "a", "box", "a", "box"]
+    word = card.get_by_role("button", name="box", exact=True).nth(1)
+    playwright.expect(word).to_have_accessible_description("repetition, 30 % probable")
+    others = card.get_by_role("button", pressed=True)
+    word.focus()
+    page.keyboard.press("Enter")
+    assert others.all_inner_texts() == ["box"]
+    page.get_by_role("searchbox").focus()
+    assert card.locator("canvas").evaluate(_IS_DRAWN)
+    word.focus()
+    page.keyboard.press(" ")
+    assert others.count() == 0
+    page.get_by_role("searchbox").focus()
+    assert not card.locator("canvas").evaluate(_IS_DRAWN)
 
 
 def test_pictures_are_shown_and_confidence_has_words(page: "playwright.Page"):
@@ -137,6 +158,8 @@ def test_pictures_are_shown_and_confidence_has_words(page: "playwright.Page"):
     details = page.locator("#cards > li").filter(has_text="test_blue_box.png").locator("details").inner_text()
     assert "box 30 %" in details
     assert "train_blue_box.png" in details
+    near = page.get_by_role("img", name="Training picture train_blue_box.png")
+    assert near.evaluate("one => one.decode().then(() => one.naturalWidth)") == 80
     assert "a man in a hat" in details
 
 
@@ -158,15 +181,21 @@ def test_the_theme_can_be_switched(page: "playwright.Page"):
 
 
 def test_a_thousand_captions_open_in_two_seconds(browser: "playwright.Browser", address: str, tmp_path: Path):
-    """Cards are drawn as they come into view, so the page is there at once and the last card can be reached."""
+    """Of photographs they are below 25 MB; cards are drawn as they come into view, and the last one can be reached."""
     text = Path(urlparse(address).path).read_text(encoding="utf-8")
     head, tail = text.split('<script type="application/json" id="data">', maxsplit=1)
     cards, tail = tail.split("</script>", maxsplit=1)
-    picture = "data:image/jpeg;base64," + base64.b64encode(b"0" * 9000).decode()  # the size of a real one
-    many = [card | {"rank": rank, "picture": picture} for rank, card in enumerate(json.loads(cards) * 125, start=1)]
+    picture, thumbnail, attention = (base64.b64encode(b"0" * size).decode() for size in (10_500, 2_300, 11 * 18**2))
+    real = {"picture": f"data:image/jpeg;base64,{picture}", "grid": 18, "attention": attention}
+    near = [f"data:image/jpeg;base64,{thumbnail}"]
+    many = [
+        card | real | {"rank": rank, "near": card["near"][:3] + near}
+        for rank, card in enumerate(json.loads(cards) * 125, start=1)
+    ]
     data = json.dumps(many).replace("<", "\\u003c")
     big = tmp_path / "big.html"
     big.write_text(f'{head}<script type="application/json" id="data">{data}</script>{tail}', encoding="utf-8")
+    assert big.stat().st_size < 25e6
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(big.as_uri())
     assert page.get_by_role("status").inner_text() == "1,000 captions"

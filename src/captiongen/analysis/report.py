@@ -6,7 +6,7 @@ as fast as ten.
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -29,6 +29,7 @@ def render_page(
     findings: Findings,
     shown: Sequence[tuple[AnalysedCaption, str]],
     report: MetricsReport,
+    thumbnails: Mapping[str, str],
     *,
     dataset: str,
     model: str,
@@ -39,10 +40,11 @@ def render_page(
         findings: of the whole split.
         shown: the captions to show, worst first, each with the `data:` URI of its picture.
         report: metrics of the split.
+        thumbnails: of training images, by image id, as `data:` URIs; the nearest one is shown where it is among them.
         dataset: name of the data set and split.
         model: that wrote the captions.
     """
-    cards = [_card(rank, one, picture) for rank, (one, picture) in enumerate(shown, start=1)]
+    cards = [_card(rank, one, picture, thumbnails) for rank, (one, picture) in enumerate(shown, start=1)]
     return pages.render(
         "analysis.html",
         findings=findings,
@@ -63,7 +65,7 @@ def render_page(
     )
 
 
-def _card(rank: int, one: AnalysedCaption, picture: str) -> JsonObject:
+def _card(rank: int, one: AnalysedCaption, picture: str, thumbnails: Mapping[str, str]) -> JsonObject:
     """What the page's script needs to draw a caption; short names, because a page holds a thousand."""
     judged, neighbour = one.judged, one.facts.inspection.neighbour
     image, scores = judged.image, judged.scores
@@ -93,6 +95,7 @@ def _card(rank: int, one: AnalysedCaption, picture: str) -> JsonObject:
             neighbour.image_id,
             round(neighbour.similarity, 2),
             neighbour.captions[0] if neighbour.captions else "",
+            thumbnails.get(neighbour.image_id, ""),
         ],
         "slices": list(one.properties),
         "rival": None if one.rival is None else [one.rival, round(one.rival_cider, 1)],

@@ -1,7 +1,7 @@
 """The stage `analyse`: judge what `evaluate` captioned, name and price the errors, find where they are, and show it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from captiongen.analysis.findings import Findings, ImageFacts, find_all
 from captiongen.analysis.inspection import Inspection, inspect_captions, nearest_training_images
 from captiongen.analysis.label_studio import labelling_config, labelling_tasks
 from captiongen.analysis.report import render_page
-from captiongen.analysis.slicing.pictures import EmbeddedPicture, embed_picture, measure_picture
+from captiongen.analysis.slicing.pictures import EmbeddedPicture, embed_picture, embed_thumbnail, measure_picture
 from captiongen.analysis.slicing.proposals import propose_weights
 from captiongen.analysis.tables import SUMMARY_FILE, WORST_FILE, summarise, worst_table
 from captiongen.data.captions_table import read_captions, read_facts
@@ -98,8 +98,10 @@ def analyse(
         embedder=None if (matcher := loaded.captioner.matcher) is None else matcher.embed,
         rival=_rival_captions(rival, images),
     )
+    nearest = {one.facts.inspection.neighbour.image_id for one in findings.captions[: params.num_shown]}
+    thumbnails = _thumbnails(data, nearest, aspects)
     with atomic_folder(out_folder) as part:
-        _write(part, findings, report, pictures, params, loaded, dataset=f"{data.dataset}, {split} split")
+        _write(part, findings, report, pictures, thumbnails, params, loaded, dataset=f"{data.dataset}, {split} split")
     if proposals is not None:
         write_proposals(proposals, propose_weights(findings.slices.worse, training, reader, corpus))
     return AnalysisResult(findings, out_folder / PAGE_FILE)
@@ -110,6 +112,7 @@ def _write(
     findings: Findings,
     report: MetricsReport,
     pictures: Mapping[str, EmbeddedPicture],
+    thumbnails: Mapping[str, str],
     params: AnalyseParams,
     loaded: LoadedCaptioner,
     *,
@@ -117,7 +120,7 @@ def _write(
 ) -> None:
     model = loaded.manifest.weights_sha256[:12]
     shown = [(one, pictures[one.judged.image.image_id].data_uri) for one in findings.captions[: params.num_shown]]
-    page = render_page(findings, shown, report, dataset=dataset, model=model)
+    page = render_page(findings, shown, report, thumbnails, dataset=dataset, model=model)
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
     (folder / WORST_FILE).write_bytes(worst_table(findings.captions))
     (folder / SUMMARY_FILE).write_text(summarise(findings), encoding="utf-8")
@@ -172,6 +175,18 @@ def _pictures(data: ProcessedData, split: Split) -> dict[str, EmbeddedPicture]:
     rows = tqdm(data.rows(split), total=data.counts[split], desc="pictures", unit="image", disable=None)
     decoded = ((row.image_id, decode_row_image(row)) for row in rows)
     return {image_id: EmbeddedPicture(measure_picture(pixels), embed_picture(pixels)) for image_id, pixels in decoded}
+
+
+def _thumbnails(data: ProcessedData, image_ids: Collection[str], aspects: Mapping[str, float]) -> dict[str, str]:
+    """Embeds some training pictures, in the shape of the originals where their whole frame is there."""
+    is_whole = data.preprocessing.resize == "squash"
+    return {
+        row.image_id: embed_thumbnail(
+            decode_row_image(row), aspect=aspects.get(row.image_id, math.nan) if is_whole else math.nan
+        )
+        for row in data.rows("train")
+        if row.image_id in image_ids
+    }
 
 
 def _inspect(

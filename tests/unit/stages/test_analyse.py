@@ -1,15 +1,18 @@
 """The stage `analyse`: a table of all captions, a summary, tasks for labelling, and a page."""
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from evaluated import Evaluated, evaluated, hypothesis
+from PIL import Image
 
 from captiongen.analysis.report import render_page
 from captiongen.analysis.slicing.comparison import compare
@@ -90,9 +93,9 @@ def test_the_summary_prices_errors_and_blames_somebody(kept: tuple[Evaluated, Pa
 
 
 def test_the_page_needs_nothing_from_outside(kept: tuple[Evaluated, Path]):
-    """Pictures are embedded, one a card, and no address is fetched."""
+    """Pictures are embedded, two a card, and no address is fetched."""
     page = (kept[1] / "index.html").read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg;base64,") == 8
+    assert page.count("data:image/jpeg;base64,") == 2 * 8
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "http" not in re.sub(r"http-equiv", "", page)
 
@@ -120,6 +123,15 @@ def test_a_card_has_attention_for_every_word(kept: tuple[Evaluated, Path]):
     assert len(card["attention"]) == 4 * -(-num_bytes // 3)
     assert card["aspect"] == 2.0
     assert [word[0] for word in card["words"]] == ["a", "green", "ball"]
+
+
+def test_a_card_shows_the_nearest_training_picture_small(kept: tuple[Evaluated, Path]):
+    """In the shape of the original, twice as wide as high here, and of 80 px: a thousand are 3 MB."""
+    for card in _cards((kept[1] / "index.html").read_text()):
+        image_id, _, _, thumbnail = card["near"]
+        assert image_id == card["id"].replace("test", "train")
+        picture = Image.open(BytesIO(base64.b64decode(thumbnail.removeprefix("data:image/jpeg;base64,"))))
+        assert picture.size == (80, 40)
 
 
 def test_tasks_fit_the_labelling_interface(kept: tuple[Evaluated, Path]):
@@ -159,7 +171,7 @@ def test_each_slice_is_shown_with_what_was_fixed_and_broken_in_it(done: Evaluate
     ((row,),) = [one.rows for one in shown_tables(tmp_path / "analysis", num_worst=1) if one.key == "regressions"]
     assert (row["captions fixed"], row["captions broken"], row["unchanged"]) == (3, 0, 17)
     report = read_report(done.evaluation_folder / "metrics.json")
-    page = render_page(found, (), report, dataset="tiny", model="")
+    page = render_page(found, (), report, {}, dataset="tiny", model="")
     assert "dogs</th><td>20</td><td>3</td><td>0</td><td>17</td>" in page
 
 

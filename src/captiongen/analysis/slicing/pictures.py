@@ -9,7 +9,8 @@ from PIL import Image
 
 from captiongen.types import ImageArray
 
-_MAX_SIDE_PX = 224  # a thousand of them are some ten megabytes
+_MAX_SIDE_PX = 224  # a thousand photographs are 14 MB of a page
+_THUMBNAIL_SIDE_PX = 80  # a thousand: 3 MB
 _JPEG_QUALITY = 75
 
 
@@ -46,6 +47,23 @@ def embed_picture(pixels: ImageArray) -> str:
     """Encodes a picture, (height, width, 3), as a small JPEG in a `data:` URI."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
+    return _data_uri(picture)
+
+
+def embed_thumbnail(pixels: ImageArray, *, aspect: float) -> str:
+    """Encodes a picture as `embed_picture` does, to be recognised and no more.
+
+    Args:
+        pixels: (height, width, 3).
+        aspect: width over height that it is shown in; NaN for its own.
+    """
+    height, width, _ = pixels.shape
+    shape = width / height if np.isnan(aspect) else aspect
+    sides = (_THUMBNAIL_SIDE_PX * min(1.0, shape), _THUMBNAIL_SIDE_PX / max(1.0, shape))
+    return _data_uri(Image.fromarray(pixels).resize((max(1, round(sides[0])), max(1, round(sides[1])))))
+
+
+def _data_uri(picture: Image.Image) -> str:
     buffer = BytesIO()
     picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

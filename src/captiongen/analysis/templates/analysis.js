@@ -20,6 +20,11 @@ for (const card of cards) {
   card.sure = card.words.reduce((sum, word) => sum + Math.log(Math.max(word[1] ?? 1, 1e-6)), 0) / Math.max(1, card.words.length);
 }
 
+/** Text for those who hear the page: what others see in a colour, or when they point at something. */
+function unseen(text) {
+  return make("span", { className: "unseen" }, text);
+}
+
 function isWanted(card, words) {
   const { error, slice, fault, change } = controls;
   return words.every(word => card.text.includes(word))
@@ -64,28 +69,43 @@ function head(card) {
   return make("div", { className: "head" }, ...parts);
 }
 
+/** The caption word by word: each is a button that keeps in view where the model looked, and says what is known of it. */
 function caption(card, canvas) {
   const flagged = new Map(card.errors.flatMap(one => one[1].map(position => [position, one[0]])));
   const attention = Uint8Array.from(atob(card.attention), letter => letter.charCodeAt(0));
-  const words = card.words.flatMap(([word, probability, confidence], position) => {
+  const show = position => drawAttention(canvas, attention, card.grid, position);
+  let kept = -1;
+  const elements = card.words.map(([word, probability, confidence], position) => {
     const told = [flagged.get(position), probability === null ? null : `${Math.round(100 * probability)} % probable`,
       confidence === null ? null : `${Math.round(100 * confidence)} % sure to fit`].filter(Boolean).join(", ");
-    const element = make("span", { className: flagged.has(position) ? "word error" : "word", title: told, tabIndex: 0 }, word);
+    // No button element: its text could not be selected and copied.
+    const element = make("span", { className: flagged.has(position) ? "word error" : "word", tabIndex: 0, role: "button", "aria-pressed": "false" }, word);
+    if (told) { element.title = told; element.setAttribute("aria-description", told); }
     if (probability !== null) element.style.setProperty("--p", probability);
-    const look = () => drawAttention(canvas, attention, card.grid, position), forget = () => drawAttention(canvas);
+    const look = () => show(position), forget = () => show(kept);
+    const keep = () => {
+      kept = kept === position ? -1 : position;
+      elements.forEach((other, place) => other.setAttribute("aria-pressed", String(place === kept)));
+      show(kept);
+    };
     element.addEventListener("mouseenter", look); element.addEventListener("focus", look);
     element.addEventListener("mouseleave", forget); element.addEventListener("blur", forget);
-    return [element, " "];
+    element.addEventListener("click", keep);
+    element.addEventListener("keydown", event => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); keep(); }
+    });
+    return element;
   });
+  const words = elements.flatMap(element => [element, " "]);
   return make("h3", { className: "caption", id: `c${card.rank}` }, ...(words.length ? words : ["(no words)"]));
 }
 
-/** Darkens what the model did not look at while it wrote a word. */
+/** Darkens what the model did not look at while it wrote a word; of no word, -1, nothing. */
 function drawAttention(canvas, attention, side, position) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   const start = position * side * side;
-  if (!attention || attention.length < start + side * side) return;
+  if (position < 0 || attention.length < start + side * side) return;
   const pixels = context.createImageData(side, side);
   for (let i = 0; i < side * side; i++) pixels.data.set([10, 20, 60, 215 * (1 - attention[start + i] / 255)], 4 * i);
   context.putImageData(pixels, 0, 0);
@@ -99,7 +119,7 @@ function errors(card) {
     if (said && instead.length) parts.push(" → ");
     if (instead.length) parts.push(make("ins", {}, instead.join(", ")));
     const people = support < 1 ? `${Math.round(100 * support)} % of the people say so` : "";
-    return make("li", { title: people }, ...parts);
+    return make("li", { title: people }, ...parts, people ? unseen(` (${people})`) : null);
   }));
 }
 
@@ -124,12 +144,13 @@ function references(card) {
 function rest(card) {
   const words = card.words.filter(word => word[1] !== null).map(word => `${word[0]} ${Math.round(100 * word[1])} %`).join(", ");
   const nbest = card.nbest.map(([place, text, score]) => make("li", place === card.oracle ? { value: place + 1, className: "oracle", title: "the best of all beams by CIDEr-D" } : { value: place + 1 },
-    text, make("span", {}, ` score ${score.toFixed(2)}`)));
+    text, make("span", {}, ` score ${score.toFixed(2)}`), place === card.oracle ? unseen(", the best of all beams by CIDEr-D") : null));
   const parts = [make("summary", {}, "Word by word, other captions, nearest training picture")];
   if (words) parts.push(make("h4", {}, "How sure of each word"), make("p", {}, words));
   parts.push(make("h4", {}, "The search's best captions"), make("ol", { className: "nbest" }, ...nbest));
   if (card.rival) parts.push(make("h4", {}, "The other model said"), make("p", {}, `${card.rival[0]} (CIDEr ${card.rival[1].toFixed(1)})`));
-  parts.push(make("h4", {}, "Nearest training picture"), make("p", {}, make("code", {}, card.near[0]), ` (likeness ${card.near[1].toFixed(2)}): ${card.near[2]}`));
+  const near = card.near[3] ? make("img", { className: "near", src: card.near[3], alt: `Training picture ${card.near[0]}` }) : null;
+  parts.push(...[make("h4", {}, "Nearest training picture"), near].filter(Boolean), make("p", {}, make("code", {}, card.near[0]), ` (likeness ${card.near[1].toFixed(2)}): ${card.near[2]}`));
   parts.push(make("h4", {}, "Slices"), make("p", {}, card.slices.join(" · ")));
   return make("details", {}, ...parts);
 }
