@@ -331,7 +331,7 @@ class DecodeParams(_Section):
     num_beams: Annotated[int, Field(ge=1, le=64)] = 3
     length_penalty: Annotated[float, Field(ge=0.0, le=5.0)] = 0.6  # score = log p / length ** penalty
     max_tokens: Annotated[int, Field(ge=2, le=128)] = 24
-    num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list
+    num_hypotheses: Annotated[int, Field(ge=1, le=64)] = 3  # length of the n-best list that is served
     no_repeat_ngram: Annotated[int, Field(ge=0, le=128)] = 0  # tokens; no n-gram of so many comes twice, 0: off
     min_confidence: Fraction = 0.0  # a caption with a lower chance of being as good as a person's is marked doubtful
     #: Beam only, which of the captions found is the first: as the search ranks them, the one that the others agree with
