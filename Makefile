@@ -37,8 +37,9 @@ venv: ## make the environment, or do nothing where it stands
 run: ## from nothing to a released captioner on the sample data
 	@PYTHON=$(PYTHON) tools/run.sh $(CHOSEN_PYTHON)
 
+# FROM, WEIGHTS and COMMIT reach the script through the environment, whatever characters they hold.
 starter: ## train the captioner that comes with the repository anew, and put it in its place
-	@FROM="$(FROM)" WEIGHTS="$(WEIGHTS)" COMMIT="$(COMMIT)" PYTHON=$(PYTHON) tools/starter.sh $(CHOSEN_PYTHON)
+	@PYTHON=$(PYTHON) tools/starter.sh $(CHOSEN_PYTHON)
 
 test: venv ## all default tests
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations 15
