@@ -62,10 +62,14 @@ class Teacher:
     Args:
         encoder: put into evaluation mode and closed to gradients.
         pictures: (images, S, S, 3) uint8; a few hundred of them, evenly spread, are looked at.
+
+    Raises:
+        EncoderError: the encoder makes no map, as a vision transformer does.
     """
 
     def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any]) -> None:
         self.encoder = encoder.eval().requires_grad_(False)
+        encoder.measure(pictures.shape[1])
         moments: dict[int, list[Tensor]] = {}
         for images in _batches(pictures[:: math.ceil(len(pictures) / _NUM_STANDARDISING)]):
             last, stages = encoder.forward_with_stages(images.to(encoder.mean.device))

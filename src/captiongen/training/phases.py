@@ -91,11 +91,12 @@ class PhasedTraining:
         """Runs the phases in order.
 
         Raises:
-            EncoderError: the encoder is unknown or its weights do not fit.
+            EncoderError: an encoder, that of a teacher included, is unknown, its weights do not fit, or it has no map.
             CheckpointError: a captioner to start from or to learn from is damaged or of another make.
             DataError: unlabelled pictures are missing, damaged, or other ones than were named.
             TrainingError: the loss or its gradient is no longer a number.
         """
+        self._require_maps_of_teachers()
         captioner = first_captioner(self._params, self._data, self._tokenizer).to(self._device)
         start, first = Start(), self._params.phases[0]
         history: tuple[EpochRecord, ...] = ()
@@ -113,6 +114,12 @@ class PhasedTraining:
         if is_first():
             self._forget_others()
         return Trained(captioner, history, start.best_epoch, start.best_score)
+
+    def _require_maps_of_teachers(self) -> None:
+        """Before anything is trained: their phases may come late."""
+        for phase in self._params.phases:
+            if isinstance(phase, DistilledPhase):
+                build_encoder(phase.teacher, with_weights=False).measure(self._data.preprocessing.image_size_px)
 
     def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:
         if isinstance(phase, DistilledPhase):
