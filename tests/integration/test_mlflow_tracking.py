@@ -1,5 +1,6 @@
 """Runs in a real MLflow on sqlite."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from captiongen.adapters.mlflow_store import experiment_id, open_client
-from captiongen.adapters.mlflow_tracking import MODEL_TAG, MlflowTracker, continue_run, find_run, open_run
+from captiongen.adapters.mlflow_tracking import (
+    MODEL_TAG,
+    TRAINING_TAG,
+    MlflowTracker,
+    continue_run,
+    find_run,
+    open_run,
+)
 from captiongen.errors import ServiceError
 
 
@@ -104,6 +112,43 @@ with open_run(Path({str(folder)!r}), name="victim") as tracker:
     with open_run(folder, name="next") as tracker:
         assert client.get_run(run_ids[1]).info.status == "KILLED"
         assert run_of(client, tracker).info.status == "RUNNING"
+
+
+def left_run(folder: Path, training: str, error: BaseException | None) -> str:
+    """The id of a run of a training that ended so."""
+    with contextlib.suppress(BaseException), open_run(folder, name="first") as tracker:
+        tracker.log_tags({TRAINING_TAG: training})
+        tracker.log_metrics({"loss": 2.0}, step=1)
+        tracker.flush()
+        if error is not None:
+            raise error
+    return tracker.run_id
+
+
+@pytest.mark.parametrize("error", [SystemExit(143), ValueError("disk full")])
+def test_a_training_that_goes_on_does_so_in_its_run(folder: Path, client: MlflowClient, error: BaseException):
+    """Killed or failed, the run counts as running again under the new process, and its metrics go on."""
+    left = left_run(folder, f"unfinished-{type(error).__name__}", error)
+    with open_run(folder, name="again", unfinished=f"unfinished-{type(error).__name__}") as tracker:
+        assert run_of(client, tracker).info.status == "RUNNING"
+        with open_run(folder, name="another"):  # which closes runs of dead processes
+            assert run_of(client, tracker).info.status == "RUNNING"
+        tracker.log_metrics({"loss": 1.0}, step=2)
+    assert tracker.run_id == left
+    assert run_of(client, tracker).info.status == "FINISHED"
+    assert [metric.step for metric in client.get_metric_history(left, "loss")] == [1, 2]
+
+
+def test_a_run_that_ended_well_or_is_gone_is_not_gone_on_with(folder: Path, client: MlflowClient):
+    """A training that has finished, is still at work, or whose run was deleted gets a new run."""
+    ids = [left_run(folder, "finished", None), left_run(folder, "deleted", SystemExit(143))]
+    client.delete_run(ids[1])
+    for training in ("finished", "deleted", "unheard-of"):
+        with open_run(folder, name="new", unfinished=training) as tracker:
+            tracker.log_tags({TRAINING_TAG: "at work"})
+            assert tracker.run_id not in ids
+            with open_run(folder, name="second", unfinished="at work") as second:
+                assert second.run_id != tracker.run_id
 
 
 def test_evaluation_goes_on_with_the_run_that_made_the_model(folder: Path, client: MlflowClient):

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from safetensors.torch import load_file
 from captiongen.params import DecodeParams, DecoderParams, MatcherParams, RerankerParams, TrainParams
 from captiongen.ports import NullTracker
 from tests.tiny import tiny_encoder, tiny_processed
-from tests.trained import train_in
+from tests.trained import environment_of_commands, train_in
 
 pytestmark = pytest.mark.slow
 
@@ -206,8 +205,8 @@ def tiny_project(tmp_path: Path, data_folder: Path) -> Path:
 
 
 def environment(num_processes: int | None) -> dict[str, str]:
-    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    return variables if num_processes is None else {**variables, "CAPTIONGEN_NUM_PROCESSES": str(num_processes)}
+    chosen = {} if num_processes is None else {"CAPTIONGEN_NUM_PROCESSES": str(num_processes)}
+    return environment_of_commands(**chosen)
 
 
 def call(*command: str, cwd: Path, num_processes: int | None) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,8 @@
 """Runs in MLflow: what a training had as input, how it went, and what the evaluation of its model said later.
 
-A run is found by the hash of the model it made (tag `captiongen.model_sha256`), never by its id: an id in an output of
-the pipeline would make two runs of the same pipeline differ.
+A run is found by the hash of the model it made (tag `captiongen.model_sha256`), or, before there is one, by the name of
+its training (`captiongen.training`), never by its id: an id in an output of the pipeline would make two runs of the
+same pipeline differ.
 """
 
 import os
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-MODEL_TAG = "captiongen.model_sha256"
+MODEL_TAG, TRAINING_TAG = "captiongen.model_sha256", "captiongen.training"
 _HOST_TAG, _PID_TAG, _STARTED_TAG = "captiongen.host", "captiongen.pid", "captiongen.process_started"
 _METRICS_PER_BATCH = 200
 _PARAMS_PER_BATCH = 100  # MLflow's own limit
@@ -133,10 +134,16 @@ class MlflowTracker:
 
 
 @contextmanager
-def open_run(project: Path, *, name: str) -> Iterator[MlflowTracker]:
-    """Opens a new run and closes it as what it became: FINISHED, FAILED, or KILLED when a signal ended it.
+def open_run(project: Path, *, name: str, unfinished: str | None = None) -> Iterator[MlflowTracker]:
+    """Opens a run and closes it as what it became: FINISHED, FAILED, or KILLED when a signal ended it.
 
-    Runs of dead processes of this machine that still count as running are closed as KILLED first.
+    Runs of dead processes of this machine that still count as running are closed as KILLED first. A training that goes
+    on goes on in its run where the server still has it; what it repeats stands twice there, at the same steps.
+
+    Args:
+        project: the project folder.
+        name: of a new run.
+        unfinished: the name of a training of this machine that has something to go on from.
 
     Raises:
         ServiceError: the tracking server fails.
@@ -145,8 +152,9 @@ def open_run(project: Path, *, name: str) -> Iterator[MlflowTracker]:
     with translated_errors("opening a run"):
         experiment = experiment_id(client, project)
         close_dead_runs(client, experiment)
-        run = client.create_run(experiment, run_name=name, tags=_origin(project))
-        monitor = _start_system_metrics(client, run)
+        left = _left_run(client, experiment, unfinished) if unfinished else None
+        run = _reopened(client, left, project) if left else client.create_run(experiment, None, _origin(project), name)
+        monitor = _start_system_metrics(client, run, goes_on=left is not None)
     tracker = MlflowTracker(client, run.info.run_id)
     status = "FAILED"
     try:
@@ -220,6 +228,27 @@ def close_dead_runs(client: "MlflowClient", experiment: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
+def _left_run(client: "MlflowClient", experiment: str, training: str) -> "Run | None":
+    """The newest run of a training on this machine, unless that came to its end or is still at work."""
+    runs = client.search_runs(
+        [experiment],
+        filter_string=f"tags.`{TRAINING_TAG}` = '{training}' and tags.`{_HOST_TAG}` = '{_host()}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return runs[0] if runs and runs[0].info.status in ("KILLED", "FAILED") else None
+
+
+def _reopened(client: "MlflowClient", run: "Run", project: Path) -> "Run":
+    """Makes the run one of this process, and running again."""
+    from mlflow.entities import RunTag
+
+    # Before it counts as running: others close what runs without a living process.
+    client.log_batch(run.info.run_id, tags=[RunTag(name, text) for name, text in _origin(project).items()])
+    client.update_run(run.info.run_id, "RUNNING")
+    return run
+
+
 def _origin(project: Path) -> dict[str, str]:
     """Tags that say which code and which process write to a run."""
     import psutil
@@ -250,13 +279,15 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def _start_system_metrics(client: "MlflowClient", run: "Run") -> Any:
+def _start_system_metrics(client: "MlflowClient", run: "Run", *, goes_on: bool) -> Any:
     import logging
 
     from mlflow.system_metrics import system_metrics_monitor
 
     logging.getLogger(system_metrics_monitor.__name__).setLevel(logging.WARNING)
-    monitor = system_metrics_monitor.SystemMetricsMonitor(run.info.run_id, tracking_uri=client.tracking_uri)
+    monitor = system_metrics_monitor.SystemMetricsMonitor(
+        run.info.run_id, resume_logging=goes_on, tracking_uri=client.tracking_uri
+    )
     monitor.start()
     return monitor
 

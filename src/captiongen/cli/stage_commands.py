@@ -124,6 +124,7 @@ def _train() -> None:
     """Trains in this process: the first of those that train together is the one that tracks, writes and tells."""
     from captiongen.adapters.mlflow_tracking import open_run
     from captiongen.stages.train import train as stage
+    from captiongen.training.identity import name_of_unfinished
     from captiongen.training.processes import is_first
 
     layout = Layout()
@@ -139,10 +140,12 @@ def _train() -> None:
     if not is_first():
         run()
         return
-    with _measured("train"), open_run(layout.root, name=f"train {params.ingest.name}") as tracker:
-        log_inputs(tracker, layout.root)
-        result = run(tracker=tracker)
-        log_training(tracker, result.trained.history)
+    with _measured("train"):
+        unfinished = name_of_unfinished(params.train, data_folder=layout.processed, state_folder=layout.state)
+        with open_run(layout.root, name=f"train {params.ingest.name}", unfinished=unfinished) as tracker:
+            log_inputs(tracker, layout.root)
+            result = run(tracker=tracker)
+            log_training(tracker, result.trained.history)
     trained = result.trained
     typer.echo(f"best epoch {trained.best_epoch} of {len(trained.history)}: dev CIDEr {trained.best_cider:.1f}")
     if trained.best_cider < _USELESS_CIDER:

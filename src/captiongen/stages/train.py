@@ -93,6 +93,8 @@ def train(
         if is_first() and cut:
             tqdm.write(cut, sys.stderr)
         training = PhasedTraining(params, data, tokenizer, state_folder=state_folder, tracker=tracker, device=device)
+        # Under the lock: a run that is refused is none of this training.
+        tracker.log_tags({"captiongen.training": training.name})
         trained = training.run()
         if params.reranker is not None:
             _add_reranker(trained.captioner, params, params.reranker, data, tokenizer, cache=state_folder / "cache")

@@ -64,10 +64,14 @@ class Teacher:
         encoder: put into evaluation mode and closed to gradients.
         pictures: (images, S, S, 3) uint8; a few hundred of them, evenly spread, are looked at.
         with_hints: also teaches the maps of earlier stages.
+
+    Raises:
+        EncoderError: the encoder makes no map, as a vision transformer does.
     """
 
     def __init__(self, encoder: ImageEncoder, pictures: npt.NDArray[Any], *, with_hints: bool = False) -> None:
         self.encoder = encoder.eval().requires_grad_(False)
+        encoder.measure(pictures.shape[1])
         moments: dict[int, list[Tensor]] = {}
         for images in _batches(pictures[:: math.ceil(len(pictures) / _NUM_STANDARDISING)]):
             last, stages = _look(encoder, images.to(encoder.mean.device), with_stages=with_hints)

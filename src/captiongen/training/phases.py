@@ -1,11 +1,9 @@
 """The phases of a training, one after the other: each begins with the best weights so far and may not lose them.
 
-A phase is known by everything that decides its outcome, those before it included. What it reached is kept under that
-name, so a killed training goes on where it was, and a change of a later phase does not repeat the earlier ones.
+What a phase reached is kept under its name (`captiongen.training.identity`), so a killed training goes on where it was,
+and a change of a later phase does not repeat the earlier ones.
 """
 
-import hashlib
-import json
 import math
 import shutil
 from dataclasses import dataclass, replace
@@ -16,7 +14,6 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-import captiongen
 from captiongen.data.batches import FeatureMaps, TrainingSet, encode_captions
 from captiongen.data.shards import ProcessedData
 from captiongen.data.unlabelled import open_unlabelled
@@ -35,6 +32,7 @@ from captiongen.ports import Tracker
 from captiongen.text.tokenizer import CaptionTokenizer
 from captiongen.training.encoder_distillation import EncoderDistillation, EncoderStudent, MapSelector, Teacher
 from captiongen.training.given import first_captioner, teaching_captioner
+from captiongen.training.identity import identify, snapshots_folder
 from captiongen.training.inputs import load_features, load_pictures
 from captiongen.training.loop import Fitted, Model, Selector, Start, Trainer
 from captiongen.training.objective import CrossEntropy, Objective
@@ -45,9 +43,6 @@ from captiongen.training.snapshot import EpochRecord
 from captiongen.training.word_distillation import WordDistillation
 
 _NUM_SAMPLE_PICTURES = 8
-#: The code that decides the outcome of a training.
-_PACKAGES = ("data", "decode", "metrics", "model", "text", "training")
-_MODULES = ("inference.py", "params.py", "stages/train.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +78,32 @@ class PhasedTraining:
         device: torch.device,
     ) -> None:
         self._params, self._data, self._tokenizer = params, data, tokenizer
-        self._cache, self._snapshots = state_folder / "cache", state_folder / "training"
+        self._cache, self._snapshots = state_folder / "cache", snapshots_folder(state_folder)
         self._tracker, self._device = tracker, device
-        self._names = _names(params, data, tokenizer)
+        self._identity = identify(params, data, tokenizer)
+
+    @property
+    def name(self) -> str:
+        """Of this training, by all that decides its outcome."""
+        return self._identity.training
 
     def run(self) -> Trained:
         """Runs the phases in order.
 
         Raises:
-            EncoderError: the encoder is unknown or its weights do not fit.
+            EncoderError: an encoder, that of a teacher included, is unknown, its weights do not fit, or it has no map.
             CheckpointError: a captioner to start from or to learn from is damaged or of another make.
             DataError: unlabelled pictures are missing, damaged, or other ones than were named.
             TrainingError: the loss or its gradient is no longer a number.
         """
+        self._require_maps_of_teachers()
         captioner = first_captioner(self._params, self._data, self._tokenizer).to(self._device)
         start, first = Start(), self._params.phases[0]
         history: tuple[EpochRecord, ...] = ()
         if self._params.start_from is not None and not isinstance(first, DistilledPhase):
             start = Start(best_score=self._selector(captioner, first)(captioner, 0))
         is_encoder_trained = self._params.encoder.weights != "none" or self._params.start_from is not None
-        for phase, name in zip(self._params.phases, self._names, strict=True):
+        for phase, name in zip(self._params.phases, self._identity.phases, strict=True):
             if is_encoder_trained and not isinstance(phase, DistilledPhase):
                 captioner.encoder.keep_batch_statistics()
             fitted = self._fit(captioner, phase, start, self._snapshots / name)
@@ -113,6 +114,12 @@ class PhasedTraining:
         if is_first():
             self._forget_others()
         return Trained(captioner, history, start.best_epoch, start.best_score)
+
+    def _require_maps_of_teachers(self) -> None:
+        """Before anything is trained: their phases may come late."""
+        for phase in self._params.phases:
+            if isinstance(phase, DistilledPhase):
+                build_encoder(phase.teacher, with_weights=False).measure(self._data.preprocessing.image_size_px)
 
     def _fit(self, captioner: Captioner, phase: Phase, start: Start, snapshots: Path) -> Fitted:
         if isinstance(phase, DistilledPhase):
@@ -241,33 +248,5 @@ class PhasedTraining:
         DVC has recorded the outcome has not worked for nothing.
         """
         for folder in self._snapshots.iterdir():
-            if folder.name not in self._names:
+            if folder.name not in self._identity.phases:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _names(params: TrainParams, data: ProcessedData, tokenizer: CaptionTokenizer) -> list[str]:
-    """Names each phase by all that decides its outcome, so that a snapshot of another one is never gone on from."""
-    package = Path(captiongen.__file__).parent
-    sources = [
-        *(package / name for name in _MODULES),
-        *(p for name in _PACKAGES for p in package.joinpath(name).rglob("*.py")),
-    ]
-    # The reranker is made afterwards, and no phase asks it.
-    choice = "likeliest" if params.decode.asks_reranker else params.decode.choice
-    decode = params.decode.model_copy(update={"choice": choice})
-    learned = params.model_copy(update={"decode": decode, "reranker": None})
-    names = []
-    for number, phase in enumerate(params.phases, start=1):
-        facts = [
-            learned.model_copy(update={"phases": params.phases[:number]}).model_dump_json(),
-            data.data_hash,
-            str(data.preprocessing),
-            dict(data.split_hashes),
-            dict(data.picture_hashes),
-            data.sampling_weights(),
-            hashlib.sha256(tokenizer.to_json().encode()).hexdigest(),
-            hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest(),
-        ]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        names.append(f"{number}-{phase.kind}-{digest[:16]}")
-    return names

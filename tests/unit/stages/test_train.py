@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import timm
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from captiongen.data.shards import open_processed, write_index, write_sampling_weights
-from captiongen.errors import CheckpointError, DataError, TrainingError
+from captiongen.errors import CheckpointError, DataError, EncoderError, TrainingError
+from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine, caption_split
 from captiongen.metrics.calibration import fit_calibration, word_outcomes
 from captiongen.metrics.report import score_captions
@@ -433,6 +435,18 @@ def test_a_distillation_is_not_repeated_for_other_captions_settings(tmp_path, da
     again = train_in(distilled(), data_folder, tmp_path / "kept", tracker=tracker).manifest
     assert not any("dev_r2" in metrics for _, metrics in tracker.metrics)
     assert again == train_in(distilled(), data_folder, tmp_path / "fresh").manifest
+
+
+def test_a_teacher_without_a_map_is_refused_before_any_training(tmp_path, data_folder, distilled):
+    """A vision transformer that is to teach in a later phase is met before the first one has trained."""
+    path = tmp_path / "vit.safetensors"
+    save_file(timm.create_model("test_vit").state_dict(), path)
+    teacher = {"name": "test_vit", "weights": str(path), "weights_sha256": sha256_of_file(path)}
+    given = distilled().model_dump()
+    given["phases"] = [given["phases"][0], {**given["phases"][0], "teacher": teacher}, *given["phases"][1:]]
+    with pytest.raises(EncoderError, match="Expected an encoder with a map"):
+        train_in(TrainParams.model_validate(given), data_folder, tmp_path)
+    assert not list(tmp_path.glob("state/training/*/epoch-*"))
 
 
 def test_unlabelled_pictures_are_learned_from(tmp_path, data_folder, distilled):

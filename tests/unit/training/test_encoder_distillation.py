@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from captiongen.data.batches import Batch, TrainingSet
-from captiongen.errors import TrainingError
+from captiongen.errors import EncoderError, TrainingError
 from captiongen.files import sha256_of_file
 from captiongen.model.encoder import ImageEncoder, build_encoder
 from captiongen.params import DistilledPhase, EncoderParams, SelectionParams
@@ -208,6 +208,12 @@ def test_a_teacher_without_classes_teaches_its_map(phase):
         assert (student.classifier is None) == (teacher is without)
         losses.append(EncoderDistillation(teacher, phase(class_weight=2.0))(student, batch, step=0).item())
     assert losses[0] > losses[1]
+
+
+def test_a_teacher_without_a_map_is_refused():
+    """A vision transformer gets as a teacher the words that it gets as an encoder."""
+    with pytest.raises(EncoderError, match="Expected an encoder with a map"):
+        Teacher(student_encoder("test_vit", output_stride=32), TRAIN)
 
 
 def test_a_channel_that_was_silent_does_not_drown_the_others(phase):
