@@ -255,7 +255,8 @@ class DistilledPhase(PhaseParams):
     temperature: Positive = 1.0  # of the classes
     # Of the maps of earlier stages beside the last one, wherever both encoders have one of that stride.
     hint_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    # Side of the views. A smaller one than the data's is faster; dev pictures are looked at as they are. None: theirs.
+    # Side of the views, and of the dev pictures that the phase is judged by. A smaller one is faster; a last phase with
+    # the data's own gets the encoder used to what it will see. None: theirs.
     view_size_px: Annotated[int, Field(ge=32, le=1024)] | None = None
     augmentation: AugmentationParams = AugmentationParams(min_crop_area=0.25, mirror=True)  # one view for both
     mixup: bool = False  # pictures are blended in pairs, in shares from 0 to 1

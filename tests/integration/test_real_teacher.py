@@ -50,14 +50,13 @@ def test_a_random_convnext_learns_from_it(tmp_path: Path, phase: DistilledPhase)
     teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), pictures)
     torch.manual_seed(0)
     encoder = build_encoder(EncoderParams(name="convnext_atto"))
-    maps = teacher.encoder(torch.from_numpy(unseen).permute(0, 3, 1, 2)).numpy()
     no_captions: list[list[list[int]]] = [[] for _ in pictures]
     fitted = Trainer(
         EncoderStudent(encoder, teacher, image_size_px=SIZE_PX),
         TrainingSet([str(number) for number in range(len(pictures))], pictures, no_captions, no_captions, False),
         phase,
         objective=EncoderDistillation(teacher, phase),
-        select=MapSelector(teacher, unseen, maps),
+        select=MapSelector(teacher, unseen),
         selection=SelectionParams(every_num_epochs=2, patience=8),
         seed=0,
         start=Start(),

@@ -161,16 +161,16 @@ class EncoderDistillation:
 
 
 class MapSelector:
-    """Scores a student by the share of the variance of the teacher's map that it explains, on pictures as they are.
+    """Scores a student by the share of the variance of the teacher's map that it explains, on whole pictures.
 
     Args:
         teacher: whose map it is.
         pictures: (images, S, S, 3) uint8.
-        maps: (images, C, G', G') features of the teacher's encoder, of these pictures.
+        view_size_px: the side that the student learns at, at which both look; None: S.
     """
 
-    def __init__(self, teacher: Teacher, pictures: npt.NDArray[Any], maps: npt.NDArray[Any]) -> None:
-        self._teacher, self._pictures, self._maps = teacher, pictures, maps
+    def __init__(self, teacher: Teacher, pictures: npt.NDArray[Any], *, view_size_px: int | None = None) -> None:
+        self._teacher, self._pictures, self._size_px = teacher, pictures, view_size_px or pictures.shape[1]
 
     @torch.inference_mode()
     def __call__(self, student: EncoderStudent, epoch: int) -> float:
@@ -178,14 +178,13 @@ class MapSelector:
         student.eval()
         device = student.projector.weight.device
         num_values, error, total, square = 0, 0.0, torch.zeros(()), 0.0
-        for start, images in zip(
-            range(0, len(self._pictures), _BATCH_SIZE),
-            tqdm(_batches(self._pictures), desc="dev maps", unit="batch", leave=False, disable=hides_bars()),
-            strict=True,
-        ):
-            predicted, *_ = student(images.to(device))
-            maps = torch.from_numpy(np.array(self._maps[start : start + len(images)])).to(device)
-            target = self._teacher.standardise(maps, predicted.shape[-1]).double()
+        batches = _batches(self._pictures)
+        for images in tqdm(batches, desc="dev maps", unit="batch", leave=False, disable=hides_bars()):
+            views = F.interpolate(
+                images.to(device).float(), (self._size_px, self._size_px), mode="bilinear", antialias=True
+            )
+            predicted, *_ = student(views)
+            target = self._teacher.standardise(self._teacher.encoder(views), predicted.shape[-1]).double()
             error += float((predicted.double() - target).square().sum())
             total = total.to(device) + target.sum(dim=(0, 2, 3))
             square += float(target.square().sum())

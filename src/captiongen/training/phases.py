@@ -141,9 +141,8 @@ class PhasedTraining:
             image_size_px=data.preprocessing.image_size_px,
             with_hints=with_hints,
         )
-        judged = slice(self._params.selection.max_images)
-        maps = load_features(data, "dev", teacher.encoder, cache, device=self._device)[judged]
-        select = MapSelector(teacher, load_pictures(data, "dev", cache)[judged], maps)
+        judged = load_pictures(data, "dev", cache)[: self._params.selection.max_images]
+        select = MapSelector(teacher, judged, view_size_px=phase.view_size_px)
         no_captions: list[list[list[int]]] = [[] for _ in pictures]
         training_set = TrainingSet(
             image_ids=[*data.references("train"), *(unlabelled.names if unlabelled else ())],

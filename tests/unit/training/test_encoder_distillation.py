@@ -61,7 +61,7 @@ def trainer(phase: DistilledPhase, folder: Path, *, kill_after: int | None = Non
     teacher = Teacher(build_encoder(phase.teacher, with_classifier=True), TRAIN, with_hints=with_hints)
     encoder = student_encoder()
     torch.manual_seed(SEED)
-    select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
+    select = MapSelector(teacher, DEV)
 
     def judge(model: EncoderStudent, epoch: int) -> float:
         if kill_after is not None and epoch > kill_after:
@@ -171,7 +171,7 @@ def test_a_hint_is_the_squared_error_of_a_stage_that_both_have(phase):
 def test_r2_is_one_for_who_knows_all_and_textbook_for_who_does_not(phase):
     """R2 is 1 - squared error / variance about each channel's mean, over all pictures and positions."""
     teacher = Teacher(build_encoder(phase().teacher), TRAIN)
-    select = MapSelector(teacher, DEV, maps_of(teacher, DEV))
+    select = MapSelector(teacher, DEV)
     assert select(all_knowing(teacher), 0) == pytest.approx(1.0, abs=1e-5)
     student = EncoderStudent(student_encoder(output_stride=32), teacher, image_size_px=64).eval()
     images = torch.from_numpy(DEV).permute(0, 3, 1, 2)
@@ -233,3 +233,13 @@ def test_hints_without_a_common_stride_are_refused(phase):
     del teacher.hints[4], teacher.hints[8]
     with pytest.raises(TrainingError, match=r"teacher has them at \[2, 16\] px, the student at \[4, 8\] px"):
         EncoderStudent(student_encoder(), teacher, image_size_px=64, with_hints=True)
+
+
+def test_a_phase_of_small_views_is_judged_by_small_pictures(phase):
+    """Student and teacher look at dev pictures in the size of the views: who knows all there scores 1."""
+    teacher = Teacher(build_encoder(phase().teacher), TRAIN)
+    sizes = []
+    student = all_knowing(teacher)
+    student.encoder.register_forward_pre_hook(lambda _, images: sizes.append(images[0].shape[-1]))
+    assert MapSelector(teacher, DEV, view_size_px=48)(student, 0) == pytest.approx(1.0, abs=1e-5)
+    assert set(sizes) == {48}
