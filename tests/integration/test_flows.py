@@ -15,6 +15,8 @@ import psutil
 import pytest
 import requests
 from repositories import commit, dvc, git_init
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from flows.local import deploy, prefect_server, worker
 
@@ -30,6 +32,7 @@ stages:
     outs: [copy.txt]
 """
 _PATIENCE_SECONDS = 180.0
+_ASKED_AGAIN = Retry(total=5, backoff_factor=0.5, status_forcelist=[503], allowed_methods=None)
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,16 @@ class Prefect:
     folder: Path
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        response = requests.post(f"{self.url}/{path}", json=body or {}, timeout=30)
-        response.raise_for_status()
-        return response.json()
+        return self._ask("POST", path, json=body or {})
 
     def get(self, path: str) -> Any:
-        response = requests.get(f"{self.url}/{path}", timeout=30)
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        """As Prefect's own client: a server whose sqlite is locked says 503, and is asked again."""
+        with requests.Session() as session:
+            session.mount("http://", HTTPAdapter(max_retries=_ASKED_AGAIN))
+            response = session.request(method, f"{self.url}/{path}", timeout=30, **options)
         response.raise_for_status()
         return response.json()
 
