@@ -22,7 +22,7 @@ from captiongen.decode.consensus import by_consensus
 from captiongen.decode.repetition import NoRepeatNgram
 from captiongen.decode.sample import greedy, sample
 from captiongen.decode.stepper import Decoded, NextToken, SpecialTokens
-from captiongen.errors import Abandoned, DataError, UsageError
+from captiongen.errors import Abandoned, CheckpointError, DataError, UsageError
 from captiongen.metrics.cider import pairwise_cider
 from captiongen.model.captioner import Captioner
 from captiongen.model.checkpoint import CaptionerManifest, LoadedCaptioner, load_captioner
@@ -140,6 +140,7 @@ class CaptionEngine:
 
         Raises:
             UsageError: `decode` wants what this captioner or this machine does not have.
+            CheckpointError: the captioner's weights make numbers that are none.
             Abandoned: `is_wanted`, which is asked before each word, said no.
         """
         batch = torch.from_numpy(arrays).to(self._device).permute(0, 3, 1, 2)
@@ -149,6 +150,11 @@ class CaptionEngine:
         decoder = self._decoder(decode)
         features = features.to(decoder.image_positions.device)
         decoded = search(decoder, features, decode, is_wanted=is_wanted)
+        if not (all(decoded) and features.isfinite().all()):
+            raise CheckpointError(
+                "The captioner finds no caption: its weights make numbers that are none. It is damaged; restore it "
+                "with `dvc pull` or train again."
+            )
         results = []
         for index, found in enumerate(decoded):
             nbest = self._rerank(features[index], found, decode)

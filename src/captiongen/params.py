@@ -16,7 +16,9 @@ from captiongen.errors import ParamsError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Temperature = Annotated[float, Field(ge=0.001, le=1000.0)]
 
 
 class _Section(BaseModel):
@@ -113,13 +115,14 @@ class PreprocessParams(_Section):
 class EncoderParams(_Section):
     """The image encoder: any timm model that yields a feature map."""
 
-    name: str  # as timm.list_models() has it; the hub tag may follow a dot
+    # As timm.list_models() has it; the hub tag may follow a dot. Other names timm would fetch from where they point to.
+    name: Annotated[str, Field(pattern=r"^\w+(\.\w+)?$")]
     weights: str = "none"  # none: random; hub: timm's own; else a safetensors file, of timm or of a captioner
     weights_sha256: str | None = None  # of that file, checked at load; without one for `none` and `hub`
     drop_path: Fraction = 0.0  # stochastic depth while it is finetuned
     # What residual branches of random weights are scaled by at first. timm's own for ConvNeXt, 1e-6, suits trainings of
     # hundreds of epochs: it keeps every block shut for the first thousand steps. None: timm's own.
-    layer_scale: Positive | None = None
+    layer_scale: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
     output_stride: Literal[8, 16, 32] = 32  # image pixels per position of the feature map
     is_multiscale: bool = False  # also the map of the stage before, pooled to the last one's grid
 
@@ -158,10 +161,10 @@ class DecoderParams(_Section):
     """
 
     architecture: Literal["captiongen", "gpt2", "bert", "roberta"] = "captiongen"  # how a layer is made
-    width: Count = 384
-    num_layers: Count = 3  # a pretrained model may have more: its first ones are taken
-    num_heads: Count = 6
-    feedforward_factor: Count = 4
+    width: Width = 384
+    num_layers: Annotated[int, Field(ge=1, le=128)] = 3  # a pretrained model may have more: its first ones are taken
+    num_heads: Annotated[int, Field(ge=1, le=256)] = 6
+    feedforward_factor: Annotated[int, Field(ge=1, le=64)] = 4
     dropout: Fraction = 0.1
     weights: str = "none"  # none: random; else a folder with a model of transformers, or the name of one on its hub
     weights_sha256: str | None = None  # of a folder, over the files that are read; without one for `none` and the hub
@@ -302,7 +305,7 @@ Phase = Annotated[DistilledPhase | CaptionPhase, Field(discriminator="kind")]
 class MatcherParams(_Section):
     """How a matcher of pictures and captions learns (part of a reranker)."""
 
-    width: Count = 256  # dimensions of the common space
+    width: Width = 256  # dimensions of the common space
     num_epochs: Count = 30  # each image once an epoch, with one of its captions
     batch_size: Annotated[int, Field(ge=2)] = 500  # each caption is told from those of the others in its batch
     learning_rate: Positive = 4e-3  # the highest, after a tenth of the steps
@@ -322,7 +325,7 @@ class RerankerParams(_Section):
     # Training pictures, the most alike, whose captions are asked; each costs half a millisecond a picture.
     num_neighbours: Annotated[int, Field(ge=1, le=1000)] = 30
     # Of their cosines: how much more the nearest of them count.
-    temperature: Annotated[float, Field(ge=0.001, le=1000.0)] = 0.125
+    temperature: Temperature = 0.125
 
 
 class DecodeParams(_Section):
@@ -338,7 +341,7 @@ class DecodeParams(_Section):
     #: Beam only, which of the captions found is the first: as the search ranks them, the one that the others agree with
     #: most, or what a reranker finds best (`train.reranker`).
     choice: Literal["likeliest", "consensus", "reranked"] = "likeliest"
-    temperature: Positive = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
+    temperature: Temperature = 1.0  # of what is drawn (sample), of the beams' weights (consensus)
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # sample only
     seed: Seed = 0  # sample only
     weights: Literal["fp32", "int8"] = "fp32"  # of the decoder; int8 searches faster, on x86 CPUs, and rounds

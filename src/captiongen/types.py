@@ -138,7 +138,7 @@ class Sigmoid:
 
     def __call__(self, probability: float) -> float:
         """Returns the chance, 0..1; it grows with the probability."""
-        return 1.0 / (1.0 + math.exp(-(self.slope * log_odds(probability) + self.intercept)))
+        return 0.5 + 0.5 * math.tanh(0.5 * (self.slope * log_odds(probability) + self.intercept))  # never overflows
 
 
 @dataclass(frozen=True, slots=True)

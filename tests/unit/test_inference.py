@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from captiongen.errors import Abandoned, UsageError
+from captiongen.errors import Abandoned, CheckpointError, UsageError
 from captiongen.inference import CachedNextToken, CaptionEngine
 from captiongen.model.checkpoint import load_captioner
 from captiongen.params import DecodeParams
@@ -263,3 +263,11 @@ def test_a_choice_that_needs_a_reranker_is_refused_without_one(engine, folder, p
     loaded = load_captioner(folder)
     with pytest.raises(UsageError, match="needs a captioner with a reranker"):
         CaptionEngine(replace(loaded, manifest=loaded.manifest.model_copy(update={"decode": decode})))
+
+
+def test_weights_that_make_no_numbers_find_no_caption(folder, pictures):
+    """A captioner whose weights are numbers and whose features are none is refused in words."""
+    loaded = load_captioner(folder)
+    loaded.captioner.encoder.register_forward_hook(lambda _module, _images, features: features / 0.0 * 0.0)
+    with pytest.raises(CheckpointError, match="make numbers that are none"):
+        CaptionEngine(loaded).caption(pictures[:1])

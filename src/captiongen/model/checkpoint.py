@@ -4,13 +4,14 @@ The manifest says how to build the model, how images and captions are prepared, 
 bytes it was trained on; the hashes of the two other files are checked at every load.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -29,6 +30,16 @@ WEIGHTS_FILE, TOKENIZER_FILE, MANIFEST_FILE = "model.safetensors", "tokenizer.js
 Storage = Literal["float32", "small"]
 _RERANKER, _SCALE = "reranker.", ".row_scale"
 _LARGEST_INT8 = 127
+#: No trained weight comes near it, and products of two such stay numbers.
+_LARGEST_WEIGHT = 1e12
+
+
+def _require_numbers(calibration: Calibration) -> Calibration:
+    for name in ("word", "caption"):
+        sigmoid = getattr(calibration, name)
+        if sigmoid is not None and not (math.isfinite(sigmoid.slope) and math.isfinite(sigmoid.intercept)):
+            raise ValueError(f"expected slope and intercept of {name} that are numbers, found {sigmoid}")
+    return calibration
 
 
 class CaptionerManifest(BaseModel):
@@ -47,22 +58,22 @@ class CaptionerManifest(BaseModel):
         code_version: version of captiongen that wrote it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format_version: Literal[1] = 1
     encoder: EncoderParams
     decoder: DecoderParams
-    image_size_px: int
+    image_size_px: Annotated[int, Field(ge=32, le=1024)]
     resize: Literal["squash", "crop"]
     decode: DecodeParams
-    vocabulary_size: int
-    max_tokens: int
+    vocabulary_size: Annotated[int, Field(ge=4, le=10_000_000)]
+    max_tokens: Annotated[int, Field(ge=1, le=1024)]
     reranker: RerankerParams | None = None
     dataset: str
     data_hash: str
     split_hashes: dict[Split, str]
     dev_cider: float
-    calibration: Calibration = Calibration()
+    calibration: Annotated[Calibration, AfterValidator(_require_numbers)] = Calibration()
     weights_sha256: str
     tokenizer_sha256: str
     code_version: str
@@ -228,8 +239,8 @@ def load_captioner(folder: Path) -> LoadedCaptioner:
                 tokenizer=tokenizer,
             )
         captioner.load_state_dict(state)
-        if not all(tensor.isfinite().all() for tensor in captioner.state_dict().values()):
-            raise ValueError("expected weights that are numbers, found some that are none")
+        if not all(bool((tensor.abs() < _LARGEST_WEIGHT).all()) for tensor in captioner.state_dict().values()):
+            raise ValueError(f"expected weights that are numbers below {_LARGEST_WEIGHT:.0e}, found some that are not")
         if captioner.reranker is not None:
             captioner.reranker.check()
     except (RuntimeError, LookupError, TypeError, ValueError, SafetensorError) as error:  # of tensors of any shape

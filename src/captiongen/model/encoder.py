@@ -127,11 +127,15 @@ class ImageEncoder(nn.Module):
         """Returns (C, G) for images of this size."""
         was_training = self.training
         self.eval()
-        features = self(torch.zeros(1, 3, image_size_px, image_size_px, device=self.mean.device))
+        try:
+            features = self(torch.zeros(1, 3, image_size_px, image_size_px, device=self.mean.device))
+            found = str(tuple(features.shape))
+        except AssertionError as error:  # of vision transformers, which take one size
+            features, found = torch.empty(0), str(error)
         self.train(was_training)
         if features.ndim != 4:
             raise EncoderError(
-                f"Expected an encoder with a map (batch, channels, rows, columns), found {tuple(features.shape)}. "
+                f"Expected an encoder with a map (batch, channels, rows, columns), found {found}. "
                 "Choose a convolutional timm model such as convnext_nano."
             )
         return features.shape[1], features.shape[2]

@@ -1,5 +1,6 @@
 """Captions to token ids and back, on Hugging Face `tokenizers`."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -77,7 +78,8 @@ class CaptionTokenizer:
         """Reads what `save` wrote.
 
         Raises:
-            ModelError: the file is missing, damaged, or lacks the special tokens at their ids.
+            ModelError: the file is missing or damaged, lacks the special tokens at their ids or any other id, or its
+                words hold control codes.
         """
         try:
             tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
@@ -88,6 +90,11 @@ class CaptionTokenizer:
         found = tuple(tokenizer.id_to_token(token_id) for token_id in range(len(SPECIAL_TOKENS)))
         if found != SPECIAL_TOKENS:
             raise ModelError(f"{path}: expected the special tokens {SPECIAL_TOKENS} first, found {found}.")
+        tokens = [tokenizer.id_to_token(token_id) for token_id in range(tokenizer.get_vocab_size())]
+        if None in tokens:
+            raise ModelError(f"{path}: expected ids without gaps, found no token with id {tokens.index(None)}.")
+        if any(unicodedata.category(character) == "Cc" for token in tokens for character in str(token)):
+            raise ModelError(f"{path}: expected words, found control codes, which a terminal would obey.")
         return cls(tokenizer)
 
     def save(self, path: Path) -> None:

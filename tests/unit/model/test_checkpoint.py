@@ -154,12 +154,45 @@ def test_weights_that_make_no_sense_are_refused(tmp_path, change):
         load_captioner(folder)
 
 
-@pytest.mark.parametrize("wrong", [{"vocabulary_size": -1}, {"max_tokens": -3}, {"image_size_px": 0}])
-def test_sizes_that_make_no_sense_are_refused(tmp_path, wrong):
-    """A manifest that names a model that cannot be."""
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"vocabulary_size": -1},
+        {"max_tokens": -3},
+        {"image_size_px": 0},
+        {"dev_cider": float("nan")},
+        {"calibration": {"word": {"slope": float("inf"), "intercept": 0.0}}},
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(tmp_path, wrong):
+    """A manifest that names a model that cannot be, or a figure that is none."""
     folder = tiny_model_folder(tmp_path / "captioner")
     _forge(folder, load_file(folder / "model.safetensors"), **wrong)
-    with pytest.raises(CheckpointError, match="does not fit the model its manifest names"):
+    with pytest.raises(CheckpointError, match="is no manifest of format version 1"):
+        load_captioner(folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "wrong"),
+    [("encoder", "name", "hf-hub:evil/x"), ("encoder", "name", "local-dir:/x"), ("decoder", "num_layers", 1_000_000)],
+)
+def test_a_manifest_reaches_for_nothing(tmp_path, section, key, wrong):
+    """Names that timm would fetch from elsewhere, and a decoder that would take hours to build, are refused unread."""
+    folder = tiny_model_folder(tmp_path / "captioner")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[section][key] = wrong
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=rf"{section}\.{key}"):
+        load_captioner(folder)
+
+
+def test_weights_beyond_all_measure_are_refused(tmp_path):
+    """Weights that are numbers but make none are refused like those that are none."""
+    folder = tiny_model_folder(tmp_path / "captioner")
+    state = load_file(folder / "model.safetensors")
+    state["decoder.embedding.weight"][0, 0] = 1e36
+    _forge(folder, state)
+    with pytest.raises(CheckpointError, match="expected weights that are numbers below"):
         load_captioner(folder)
 
 

@@ -153,3 +153,10 @@ def test_an_encoder_that_scales_no_branches_refuses_a_scale():
     """`layer_scale` for a model that has none is an error that names the model."""
     with pytest.raises(EncoderError, match=r"test_efficientnet.*layer_scale"):
         build_encoder(EncoderParams(name="test_efficientnet", layer_scale=0.25))
+
+
+def test_a_vision_transformer_is_refused_in_words():
+    """An encoder that takes one size of picture, and makes no map, is an error that says what to choose."""
+    encoder = build_encoder(EncoderParams(name="test_vit"))
+    with pytest.raises(EncoderError, match="Expected an encoder with a map"):
+        encoder.measure(64)

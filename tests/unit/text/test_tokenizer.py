@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from tokenizers import Tokenizer, models
 
 from captiongen.errors import ModelError
 from captiongen.params import TokenizerParams
@@ -132,3 +133,15 @@ def test_training_on_nothing_is_refused(captions: list[str]):
     """No words that occur often enough means no tokenizer."""
     with pytest.raises(ModelError, match="min_count"):
         CaptionTokenizer.train(captions, TokenizerParams(min_count=2))
+
+
+@pytest.mark.parametrize(
+    ("word", "token_id", "message"), [("\x1b[2J", 5, "control codes"), ("dog", 7, "no token with id 5")]
+)
+def test_a_forged_vocabulary_is_refused(tmp_path: Path, word: str, token_id: int, message: str):
+    """Words that a terminal would obey, and ids with gaps, are refused when a tokenizer is loaded."""
+    vocabulary = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3, "a": 4, word: token_id}
+    path = tmp_path / "tokenizer.json"
+    Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>")).save(str(path))
+    with pytest.raises(ModelError, match=message):
+        CaptionTokenizer.load(path)
