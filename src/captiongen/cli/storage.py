@@ -8,6 +8,7 @@ from captiongen.errors import StorageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR)
 # How safetensors, which is written in Rust, ends its messages.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -33,5 +34,10 @@ def storage_error(error: Exception) -> StorageError | None:
         return StorageError(
             f"{named} could not be opened or written: {os.strerror(code)}. What stood there before is intact. Let this "
             "user read and write the project folder (`ls -l` shows whose it is), then run the command again."
+        )
+    if code in _IN_THE_WAY:
+        return StorageError(
+            f"{named}: {os.strerror(code)}. A file stands where a folder should, or the other way round. Move it out of "
+            "the way, then run the command again."
         )
     return None

@@ -32,6 +32,10 @@ def _full_device() -> None:
         (_raiser(OSError(errno.EDQUOT, "Quota", "x")), "quota exceeded"),
         (_raiser(OSError(errno.EROFS, "Read-only", "x")), "Read-only file system"),
         (_raiser(PermissionError(errno.EACCES, "Denied", "models/captioner")), "models/captioner could not be opened"),
+        (
+            _raiser(NotADirectoryError(errno.ENOTDIR, "Not", ".captiongen/training")),
+            "A file stands where a folder should",
+        ),
         (_raiser(SafetensorError("Error while serializing: No space left (os error 28)")), "No space left on device"),
     ],
 )
