@@ -37,7 +37,7 @@ def storage_error(error: Exception) -> StorageError | None:
         )
     if code in _IN_THE_WAY:
         return StorageError(
-            f"{named}: {os.strerror(code)}. A file stands where a folder should, or the other way round. Move it out of "
-            "the way, then run the command again."
+            f"{named}: {os.strerror(code)}. A file stands where a folder should, or the other way round. Move it out "
+            "of the way, then run the command again."
         )
     return None
