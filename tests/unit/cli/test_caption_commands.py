@@ -59,6 +59,13 @@ def test_pictures_that_are_missing_keep_no_others_from_their_captions(picture: P
     assert isinstance(result.exception, DataError)
 
 
+def test_a_misspelt_model_is_guessed(picture: Path):
+    """What --help offers is listed, and the starter is suggested where it was probably meant."""
+    told = str(ask(picture, Path("startr")).exception)
+    assert "bento:TAG, 'starter'" in told
+    assert "Did you mean 'starter'?" in told
+
+
 def test_missing_pictures_alone_are_a_wrong_call(picture: Path, model: Path):
     """Where no path is there, all are named before any model is loaded."""
     result = ask(picture.with_name("b.png"), model, str(picture.with_name("c.png")))
