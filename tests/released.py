@@ -57,7 +57,9 @@ def make_project(folder: Path, params_file: Path) -> tuple[Layout, Params]:
     dvc(folder, "add", "--quiet", "data/raw/list.txt")
     evaluated(folder / "source")
     shutil.rmtree(folder / "source/evaluation")
-    return Layout(folder), load_params(folder / "params.yaml")
+    params = load_params(folder / "params.yaml")
+    (folder / params.ingest.path).mkdir(parents=True)
+    return Layout(folder), params
 
 
 def make_model(layout: Layout, *, seed: int, says: Writer, split_hash: str | None = None) -> None:

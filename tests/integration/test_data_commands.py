@@ -115,6 +115,18 @@ def test_an_own_folder_goes_from_use_to_ingest(workspace: Path, tmp_path_factory
     assert "30 images" in _captiongen("ingest").output
 
 
+def test_what_an_own_folder_lacks_is_said_at_once(workspace: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Missing pictures are named with the reason, and so is what becomes of few images and of a split without any."""
+    folder = _own_folder(tmp_path_factory.mktemp("home") / "few")
+    for number in range(1, 30):
+        (folder / "photos" / f"{number}.png").unlink()
+    told = _captiongen("use", str(folder)).output
+    assert "29 entries cannot go on: 1.png (the image file is missing), " in told
+    assert " and 26 more; `captiongen ingest`" in told
+    assert "no image in dev, test: " in told or "no image in train, " in told
+    assert "fewer than 100 images" in told
+
+
 def test_using_the_same_folder_again_keeps_own_settings(workspace: Path, tmp_path_factory: pytest.TempPathFactory):
     """Edited settings stay when `use PATH` looks through the same folder again, also with another encoder."""
     folder = str(_own_folder(tmp_path_factory.mktemp("home") / "mine"))
@@ -202,14 +214,21 @@ def test_the_starter_s_settings_come_with_or_without_its_weights(
 def test_calls_that_cannot_work_say_why(workspace: Path):
     """Unknown names, options that belong elsewhere and a missing file are UsageErrors; params.yaml stays."""
     before = (workspace / "params.yaml").read_bytes()
-    for command in ("use", "fetch"):
-        assert "scenes, flickr8k, or the path" in _fails(command, "flickr9k", error=UsageError)
+    for command, last in (("use", "starter"), ("fetch", "weights")):
+        assert f"scenes, flickr8k, {last}, or the path" in _fails(command, "flickr9k", error=UsageError)
     assert "--from goes with" in _fails("fetch", "scenes", "--from", "x", error=UsageError)
     assert "--seed goes with" in _fails("fetch", "flickr8k", "--seed", "1", error=UsageError)
     assert "timm model" in _fails("use", "scenes", "--encoder", "no such", error=UsageError)
     assert "Expected a file" in _fails("fetch", "weights", error=UsageError)
     assert "--name" in _fails("use", str(_own_folder(workspace / "elsewhere" / "scenes")), error=UsageError)
     assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_a_misspelt_data_set_is_guessed(workspace: Path):
+    """`use` and `fetch` suggest the name that was probably meant."""
+    told = _fails("use", "flikr8k", error=UsageError)
+    assert "Did you mean 'flickr8k'?" in told
+    assert "Did you mean 'scenes'?" in _fails("fetch", "scene", error=UsageError)
 
 
 def test_outside_a_dvc_project_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

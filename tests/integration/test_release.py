@@ -23,7 +23,7 @@ from captiongen.cli.layout import Layout
 from captiongen.cli.lineage_walk import walk
 from captiongen.cli.release_gate import Verdict
 from captiongen.cli.starter_commands import NAME
-from captiongen.errors import ReleaseRefused, ServiceError
+from captiongen.errors import ReleaseRefused, ServiceError, SourceError
 from captiongen.files import sha256_of_file
 from captiongen.inference import CaptionEngine
 from captiongen.model.release import read_release
@@ -168,6 +168,23 @@ def test_a_stale_pipeline_is_not_released(made: Project):
         pytest.raises(ServiceError, match="stale: preprocess"),
     ):
         steps.inspect_candidate(made.layout, made.params, allow_dirty=True)
+
+
+def test_without_the_data_set_nothing_is_released(made: Project):
+    """In a fresh clone the refusal says that the data set is to be fetched, and not what DVC stumbles over."""
+    folder = made.layout.root / made.params.ingest.path
+    folder.rmdir()
+    try:
+        with pytest.raises(SourceError, match=r"found no folder there\. Run `captiongen fetch`"):
+            steps.inspect_candidate(made.layout, made.params, allow_dirty=True)
+    finally:
+        folder.mkdir()
+
+
+def test_asking_what_is_released_makes_no_database(tmp_path: Path, made: Project):
+    """In a project that never released anything nothing is finished, and no empty registry is left behind."""
+    assert steps.find_finished(Layout(tmp_path), made.params) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_worse_model_stays_challenger(made: Project):

@@ -25,6 +25,15 @@ def state_folder(project: Path) -> Path:
     return project.resolve() / ".captiongen"
 
 
+def has_database(project: Path) -> bool:
+    """Whether the project's database file is there; a server, or a database that is no file, is taken to be."""
+    uri = tracking_uri(project)
+    if not uri.startswith("sqlite:"):
+        return True
+    database = _database(uri)
+    return not database or Path(database).is_file()
+
+
 def open_client(project: Path, *, must_exist: bool = False) -> "MlflowClient":
     """Returns a client of the project's tracking server and registry.
 
@@ -49,10 +58,13 @@ def open_client(project: Path, *, must_exist: bool = False) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = tracking_uri(project)
+    if must_exist and not has_database(project):
+        raise ServiceError(
+            f"Expected MLflow's database at {_database(uri)}, found none. Restore it if something was released here; "
+            "else `dvc repro` and `captiongen release` make it. MLFLOW_TRACKING_URI names one elsewhere."
+        )
     with translated_errors(uri):
         if uri.startswith("sqlite:"):
-            if must_exist:
-                _need_database(uri)
             _migrate(uri, project)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -90,19 +102,14 @@ def translated_errors(doing: str) -> Iterator[None]:
         raise ServiceError(f"MLflow failed ({doing}): {error}") from error
 
 
-def _need_database(uri: str) -> None:
+def _database(uri: str) -> str | None:
+    """The file of an sqlite database; None of one in memory."""
     import sqlalchemy
 
-    database = sqlalchemy.make_url(uri).database
-    if database and not Path(database).is_file():
-        raise ServiceError(
-            f"Expected MLflow's database at {database}, found none. Restore it if something was released here; else "
-            "`dvc repro` and `captiongen release` make it. MLFLOW_TRACKING_URI names one elsewhere."
-        )
+    return sqlalchemy.make_url(uri).database
 
 
 def _migrate(uri: str, project: Path) -> None:
-    import sqlalchemy
     from filelock import FileLock
     from mlflow.store.db import utils
 
@@ -111,8 +118,7 @@ def _migrate(uri: str, project: Path) -> None:
 
     folder = state_folder(project)
     folder.mkdir(parents=True, exist_ok=True)
-    database = sqlalchemy.make_url(uri).database
-    if database:
+    if database := _database(uri):
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "mlflow.lock"):
         engine = utils.create_sqlalchemy_engine_with_retry(uri)

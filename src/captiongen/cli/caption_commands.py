@@ -39,8 +39,8 @@ def caption(
 ) -> None:
     """Captions your own pictures.
 
-    Pictures that cannot be read are named on standard error, the others are captioned all the same, and the exit code
-    is 3.
+    Pictures that are not there or cannot be read are named on standard error, the others are captioned all the same,
+    and the exit code is 3.
     """
     from captiongen.inference import CaptionEngine
 
@@ -168,7 +168,7 @@ def _caption_batch(engine: "CaptionEngine", paths: list[Path], num_alternatives:
             pictures.append(decode_image(path.read_bytes()))
             read.append(path)
         except (ImageDecodeError, OSError) as error:
-            typer.echo(f"{path}: {error}", err=True)
+            typer.echo(f"{path}: {getattr(error, 'strerror', None) or error}", err=True)
     decode = engine.manifest.decode
     if num_alternatives > 1:
         decode = decode.model_copy(update={"num_hypotheses": num_alternatives})
@@ -200,8 +200,16 @@ def _rounded(confidence: float | None) -> float | None:
 
 
 def _pictures(arguments: list[Path]) -> list[Path]:
-    """The files that were named, and those in the folders that were."""
+    """The files that were named, and those in the folders that were; what is missing among others stays named.
+
+    Raises:
+        UsageError: a folder has no picture, or none of the paths is there.
+    """
     suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+    if not any(argument.exists() for argument in arguments):
+        raise UsageError(
+            f"Expected a picture or a folder of pictures, found nothing at {', '.join(map(str, arguments))}."
+        )
     paths: list[Path] = []
     for argument in arguments:
         if argument.is_dir():
@@ -209,10 +217,8 @@ def _pictures(arguments: list[Path]) -> list[Path]:
             if not inside:
                 raise UsageError(f"Expected pictures in {argument}, found none ({', '.join(sorted(suffixes))}).")
             paths += inside
-        elif argument.is_file():
-            paths.append(argument)
         else:
-            raise UsageError(f"Expected a picture or a folder of pictures, found nothing at {argument}.")
+            paths.append(argument)
     return paths
 
 

@@ -85,11 +85,12 @@ def open_review(
         ParamsError: params.yaml is missing or wrong.
     """
     params = load_params(layout.params)
+    source = open_source(params.ingest, layout.root / params.ingest.path)  # without it nothing else can be made
     manifest = read_manifest(layout.interim / "manifest.parquet")
     return ProjectReview(
         desk,
         keep=keep,
-        source=open_source(params.ingest, layout.root / params.ingest.path),
+        source=source,
         paths=dict(zip(manifest["image_id"], manifest["path"], strict=True)),
         captions=open_processed(layout.processed).references("train"),
         by=by,

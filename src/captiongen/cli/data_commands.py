@@ -1,7 +1,8 @@
 """Commands that bring data in and choose between data sets."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="markdown")
 _PANEL = "Data"
+_FEW_IMAGES = 100
 _CHOICES = "scenes, flickr8k, or the path of a folder with pictures and captions"
 
 Name = Annotated[str | None, typer.Option(help="Name of the data set, or of the weights, in this project.")]
@@ -72,7 +74,7 @@ def fetch(
             f"To use them, set in params.yaml under train.encoder:\n  weights: {path}\n  weights_sha256: {sha256}"
         )
     else:
-        raw.fetch_folder(_own_folder(what), name)
+        raw.fetch_folder(_own_folder(what, ("scenes", "flickr8k", "weights")), name)
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -113,7 +115,7 @@ def use(
     _refuse_unknown_encoder(encoder)
     fetch_command = "captiongen fetch"
     if what not in PRESETS:
-        folder = _own_folder(what)
+        folder = _own_folder(what, PRESETS)
         changes |= _settings_of(folder, raw, name)
         fetch_command += f" {shlex.quote(what)}" + (f" --name {shlex.quote(name)}" if name else "")
     keeps_settings = _is_configured(layout, changes)
@@ -179,10 +181,16 @@ def _is_configured(layout: Layout, changes: Mapping[str, object]) -> bool:
     return bool(changes) and found.items() <= changes.items()
 
 
-def _own_folder(what: str) -> Path:
+def _own_folder(what: str, known: Sequence[str]) -> Path:
+    """The folder that is meant; where there is none, the `known` names are told."""
     folder = Path(what).expanduser()
     if not folder.is_dir():
-        raise UsageError(f"Expected {_CHOICES}; found {what!r}, which is no folder here.")
+        similar = get_close_matches(what, known, n=1)
+        hint = f" Did you mean {similar[0]!r}?" if similar else ""
+        raise UsageError(
+            f"Expected {', '.join(known)}, or the path of a folder with pictures and captions; found {what!r}, which "
+            f"is no folder here.{hint}"
+        )
     return folder
 
 
@@ -249,6 +257,23 @@ def _describe(folder: Path, found: "FolderFormat", survey: "Survey") -> str:
         f"  {survey.num_images:,} images ({splits}), {survey.num_captions:,} captions ({each} an image)",
         *(f"  {remark}" for remark in found.remarks),
     ]
-    if survey.num_rejections:
-        lines.append(f"  {survey.num_rejections:,} entries cannot go on; `captiongen ingest` lists them in quarantine")
+    lines += [f"  {remark}" for remark in (*_tell_rejected(survey), *_tell_too_few(survey))]
     return "\n".join(lines)
+
+
+def _tell_rejected(survey: "Survey") -> Iterator[str]:
+    if not (rejections := survey.rejections):
+        return
+    first = ", ".join(f"{one.image_id} ({one.reason})" if one.image_id else one.reason for one in rejections[:3])
+    more = f" and {len(rejections) - 3:,} more" if len(rejections) > 3 else ""
+    yield f"{len(rejections):,} entries cannot go on: {first}{more}; `captiongen ingest` lists them in quarantine"
+
+
+def _tell_too_few(survey: "Survey") -> Iterator[str]:
+    if empty := [split for split in ("train", "dev", "test") if not survey.split_counts.get(split)]:
+        yield f"no image in {', '.join(empty)}: `dvc repro` will stop for that; add pictures, or a column `split`"
+    if survey.num_images < _FEW_IMAGES:
+        yield (
+            f"fewer than {_FEW_IMAGES} images: enough to try the chain, too few to learn captions from, and figures of "
+            "so small a test split say little"
+        )

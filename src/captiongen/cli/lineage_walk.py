@@ -73,7 +73,10 @@ def read_answer(path: Path) -> str:
     try:
         return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Expected a file with the JSON that `POST /caption` answers at {path}: {error}") from error
+        found = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"Expected a file with the JSON that `POST /caption` answers at {path}, found none: {found}."
+        ) from error
 
 
 def _model_card(answer: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One way to name a model on the command line, wherever it lives."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from captiongen.cli.layout import Layout
@@ -34,6 +35,12 @@ def model_folder(uri: str | None, *, project: Path, model_name: str) -> Path:
         return starter_folder(project)
     if uri.startswith("bento:"):
         return bento_model_folder(uri.removeprefix("bento:"), project=project)
+    if not uri.startswith(("models:/", "runs:/")) and not Path(uri).is_dir():
+        hint = f" Did you mean {STARTER!r}?" if get_close_matches(uri, [STARTER]) else ""
+        raise UsageError(
+            f"Expected a model as models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH, bento:TAG, {STARTER!r} or "
+            f"a captioner folder, found {uri!r}.{hint}"
+        )
     return download_model(uri, project=project)
 
 

@@ -40,7 +40,10 @@ def find_finished(layout: Layout, params: Params) -> "RegisteredVersion | None":
     """
     from captiongen.adapters.bento_packaging import bento_tag
     from captiongen.adapters.mlflow_registry import release_key
+    from captiongen.adapters.mlflow_store import has_database
 
+    if not has_database(layout.root):  # nor is an empty one made by asking
+        return None
     champion = _registry(layout, params).champion()
     if champion is None or SMOKE_TAG not in champion.tags:
         return None
@@ -56,12 +59,15 @@ def inspect_candidate(layout: Layout, params: Params, *, allow_dirty: bool = Fal
     """Reads what is to be released, and refuses what could not be traced afterwards.
 
     Raises:
-        ReleaseRefused: stages are stale, the evaluation is not of the test split, or code or params differ from the
+        SourceError: the folder of the data set is missing.
+        ServiceError: stages are stale.
+        ReleaseRefused: the evaluation is not of the test split, or code or params differ from the
             commit (unless `allow_dirty`), or there is no commit.
     """
     from captiongen.adapters.dvc_pipeline import DvcPipeline
     from captiongen.adapters.git_state import read_git_state
     from captiongen.data.captions_table import read_captions, read_facts
+    from captiongen.data.sources import need_folder
     from captiongen.metrics.report import read_report
 
     if params.evaluate.split != "test":
@@ -71,6 +77,7 @@ def inspect_candidate(layout: Layout, params: Params, *, allow_dirty: bool = Fal
         )
     if not allow_dirty:
         _refuse_dirty(read_git_state(layout.root))
+    need_folder(params.ingest, layout.root / params.ingest.path)
     DvcPipeline(layout.root).check_complete()
     lineage = read_lineage(layout.root, layout.model)
     captions = layout.evaluation / "captions.parquet"

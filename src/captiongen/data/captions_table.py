@@ -74,6 +74,11 @@ def read_facts(path: Path) -> dict[str, str]:
 def _read(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
+    except FileNotFoundError:
+        raise ShardError(
+            f"Expected evaluated captions at {path}, found none. Run `dvc repro evaluate`, in a fresh clone "
+            "`captiongen fetch` before it."
+        ) from None
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"Expected evaluated captions at {path}: {error}. Run `dvc repro evaluate`.") from error
     if table.schema.equals(_UNCALIBRATED):

@@ -31,6 +31,8 @@ def import_weights(file: Path, folder: Path, *, name: str) -> tuple[Path, str]:
 def _check(file: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
+    if not file.is_file():
+        raise EncoderError(f"Expected an encoder's weights, a safetensors file, at {file}, found no file there.")
     try:
         with safe_open(file, framework="numpy") as tensors:
             num_tensors = len(tensors.keys())

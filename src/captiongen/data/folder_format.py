@@ -15,6 +15,7 @@ from captiongen.data.sources.listing import parse_split
 from captiongen.errors import SourceError
 from captiongen.params import IngestParams
 from captiongen.text.normalise import metric_tokens
+from captiongen.types import Rejection
 
 _TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")  # .txt: Kaggle's Flickr8k is a CSV of that name
 #: How files of pictures end, in lower case.
@@ -67,14 +68,14 @@ class Survey:
         split_counts: split -> number of images.
         num_captions: of all images.
         captions_per_image: None when it varies.
-        num_rejections: captions without image, images without caption and the like.
+        rejections: captions without image, images without caption and the like.
         vocabulary_size: number of different words.
     """
 
     split_counts: Mapping[str, int]
     num_captions: int
     captions_per_image: int | None
-    num_rejections: int
+    rejections: tuple[Rejection, ...]
     vocabulary_size: int
 
     @property
@@ -120,7 +121,7 @@ def survey_folder(params: IngestParams, folder: Path) -> Survey:
         split_counts=Counter(item.split for item in items),
         num_captions=sum(len(item.captions) for item in items),
         captions_per_image=counts.pop() if len(counts) == 1 else None,
-        num_rejections=len(source.rejections()),
+        rejections=source.rejections(),
         vocabulary_size=len({token for item in items for caption in item.captions for token in metric_tokens(caption)}),
     )
 
@@ -150,9 +151,19 @@ def _detect_table(folder: Path, reasons: list[str]) -> FolderFormat | None:
         split = next((column for column in splits if all(parse_split(row[column]) for row in rows)), None)
         settings = {"captions_file": path.name, "image_column": image, "caption_columns": captions}
         settings |= {"images_folder": images} | ({"split_column": split} if split else {})
-        remark = () if split else ("no split column: images are split by a seed, 80/10/10",)
-        return FolderFormat("table", settings, (path.name,), images, remark, _lies_in(images, names))
+        remarks = [] if split else ["no split column: images are split by a seed, 80/10/10"]
+        left_out = [other.name for other in tables if other != path and _has_captions(other)]
+        remarks += [f"not used: {', '.join(left_out)} (one table is read)"] if left_out else []
+        return FolderFormat("table", settings, (path.name,), images, tuple(remarks), _lies_in(images, names))
     return None
+
+
+def _has_captions(path: Path) -> bool:
+    try:
+        _caption_columns(path, _probe_rows(path))
+    except SourceError:
+        return False
+    return True
 
 
 def _caption_columns(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[str, list[str]]:
@@ -160,6 +171,12 @@ def _caption_columns(path: Path, rows: Sequence[Mapping[str, str]]) -> tuple[str
     columns = list(rows[0])
     image = next((column for column in columns if _IMAGE_COLUMN.fullmatch(column.strip())), None)
     captions = [column for column in columns if _CAPTION_COLUMN.fullmatch(column.strip())]
+    if (image is None or not captions) and len(columns) == 1 and ";" in columns[0]:
+        separators = "tabs" if path.suffix.lower() == ".tsv" else "commas"
+        raise SourceError(
+            f"{path.name} has its columns separated by semicolons, expected {separators}: save it so, with captions "
+            f"that hold {separators} in quotation marks"
+        )
     if image is None or not captions:
         lacks = "picture names" if image is None else "captions"
         raise SourceError(f"{path.name} has no column of {lacks}, only {', '.join(columns[:8])[:200]}")

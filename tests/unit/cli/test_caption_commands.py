@@ -13,7 +13,7 @@ from captiongen.cli import caption_commands
 from captiongen.cli.app import app
 from captiongen.cli.layout import Layout
 from captiongen.data.captions_table import read_facts, write_captions
-from captiongen.errors import UsageError
+from captiongen.errors import DataError, UsageError
 from captiongen.inference import CaptionEngine
 
 
@@ -48,6 +48,29 @@ def test_more_alternatives_than_beams_are_refused(picture: Path, model: Path):
     assert isinstance(result.exception, UsageError)
     assert "at most 3" in str(result.exception)
     assert result.stdout == ""
+
+
+def test_pictures_that_are_missing_keep_no_others_from_their_captions(picture: Path, model: Path):
+    """All missing ones are named, once each, the others are captioned, and it is an error of the data."""
+    missing = [picture.with_name("b.png"), picture.with_name("c.png")]
+    result = ask(picture, model, *map(str, missing))
+    assert json.loads(result.stdout)["image"] == str(picture)
+    assert result.stderr.splitlines() == [f"{path}: No such file or directory" for path in missing]
+    assert isinstance(result.exception, DataError)
+
+
+def test_a_misspelt_model_is_guessed(picture: Path):
+    """What --help offers is listed, and the starter is suggested where it was probably meant."""
+    told = str(ask(picture, Path("startr")).exception)
+    assert "bento:TAG, 'starter'" in told
+    assert "Did you mean 'starter'?" in told
+
+
+def test_missing_pictures_alone_are_a_wrong_call(picture: Path, model: Path):
+    """Where no path is there, all are named before any model is loaded."""
+    result = ask(picture.with_name("b.png"), model, str(picture.with_name("c.png")))
+    assert isinstance(result.exception, UsageError)
+    assert all(name in str(result.exception) for name in ("b.png", "c.png"))
 
 
 @pytest.mark.parametrize("method", ["greedy", "sample"])

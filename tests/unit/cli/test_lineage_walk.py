@@ -28,5 +28,6 @@ def test_an_answer_that_cannot_be_read_is_named(tmp_path: Path):
     """A missing file, a folder, and bytes that are no text are errors that name the path."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
-        with pytest.raises(UsageError, match=path.name):
+        with pytest.raises(UsageError, match=path.name) as caught:
             read_answer(path)
+        assert "Errno" not in str(caught.value)

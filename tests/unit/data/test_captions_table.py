@@ -55,5 +55,7 @@ def test_a_damaged_table_says_what_to_run(table: Path, damage: str):
         (table / "x.parquet").write_bytes(b"no table")
     elif damage != "missing":
         table.write_bytes(content[damage])
-    with pytest.raises(ShardError, match=r"dvc repro evaluate"):
+    with pytest.raises(ShardError, match=r"dvc repro evaluate") as caught:
         read_captions(table)
+    if damage == "missing":
+        assert str(caught.value).count(str(table)) == 1

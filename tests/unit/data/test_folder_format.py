@@ -50,7 +50,7 @@ def test_a_table_with_one_caption_a_row(kaggle: Path):
     assert (found.source, found.files, found.images) == ("table", ("captions.txt",), "Images")
     survey = survey_folder(found.ingest_params(path=str(kaggle), name="kaggle"), kaggle)
     assert (survey.num_images, survey.num_captions, survey.captions_per_image) == (8, 40, 5)
-    assert survey.num_rejections == 0
+    assert survey.rejections == ()
     assert survey.vocabulary_size == len({"a", "dog", "number", "0", "1", "2", "3", "4"})
 
 
@@ -133,6 +133,11 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, content: str):
         ("c.csv", b"image,label\nx.jpg,dog\n", r"c\.csv has no column of captions, only image, label"),
         ("c.csv", b"a,caption\nx.jpg,dog\n", r"c\.csv has no column of picture names, only a, caption"),
         ("c.csv", b"image,caption\nx.jpg,A dog.\n", r"none of the pictures that c\.csv names \(x\.jpg"),
+        (
+            "c.csv",
+            b"image;caption\nx.jpg;A dog, running.\n",
+            r"c\.csv has its columns separated by semicolons, expected",
+        ),
         ("c.csv", b"", r"c\.csv has no rows"),
         ("c.jsonl", b'{"image": "a"}\n{"image"', r"line 2 of c\.jsonl is no JSON"),
         ("c.json", b'{"images": [', r"c\.json is no JSON"),
@@ -153,6 +158,15 @@ def test_where_the_pictures_lie_is_said_when_the_table_names_the_folder(tmp_path
     _table(tmp_path / "t.csv", ["image", "caption"], [["pictures/p0.jpg", "A dog."]])
     found = detect_format(tmp_path)
     assert (found.images, found.lies_in) == (".", "pictures")
+
+
+def test_a_second_table_is_said_not_to_be_used(kaggle: Path):
+    """One table is read; another that has captions is named, and a text that has none is not."""
+    _table(kaggle / "more.csv", ["image", "caption"], [[_NAMES[0], "A cat."]])
+    (kaggle / "readme.txt").write_text("Photographs.\nOf dogs.\n")
+    found = detect_format(kaggle)
+    assert found.files == ("more.csv",)
+    assert "not used: captions.txt (one table is read)" in found.remarks
 
 
 def test_a_missing_folder_is_named(tmp_path: Path):

@@ -30,17 +30,26 @@ class Source(Protocol):
         """
 
 
+def need_folder(params: IngestParams, folder: Path) -> None:
+    """Refuses to go on without the folder of the data set.
+
+    Raises:
+        SourceError: it is not there; the message says how to get it.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            f"Expected the data set {params.name} in {folder}, found no folder there. Run `captiongen fetch`, "
+            "`dvc pull`, or correct ingest.path in params.yaml; then `dvc repro`."
+        )
+
+
 def open_source(params: IngestParams, folder: Path) -> Source:
     """Opens the data set that `params` name, which lies in `folder`.
 
     Raises:
         SourceError: the folder or a file that the source needs is missing or of another format.
     """
-    if not folder.is_dir():
-        raise SourceError(
-            f"Expected the data set {params.name} in {folder}, found no folder there. "
-            "Run `captiongen fetch`, `dvc pull`, or correct ingest.path in params.yaml."
-        )
+    need_folder(params, folder)
     match params.source:
         case "scenes":
             from captiongen.data.sources.scenes import ScenesSource
