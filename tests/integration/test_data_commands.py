@@ -5,17 +5,17 @@ import io
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
+import timm
 from dvc.cli import main as dvc
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from captiongen.adapters.dvc_data import DvcData
 from captiongen.cli.app import app
 from captiongen.data.scenes.dataset import read_index
-from captiongen.errors import CaptionGenError, PretrainedError, ServiceError, SourceError, UsageError
+from captiongen.errors import CaptionGenError, EncoderError, PretrainedError, ServiceError, SourceError, UsageError
 from captiongen.params import load_params
 
 
@@ -47,6 +47,13 @@ def _fails(*arguments: str, error: type[CaptionGenError]) -> str:
     found = _captiongen(*arguments).exception
     assert isinstance(found, error), found
     return str(found)
+
+
+def _weights_of(model: str, folder: Path) -> Path:
+    """A file of random weights that fit this timm model."""
+    file = folder / "w.safetensors"
+    save_file(timm.create_model(model).state_dict(), file)
+    return file
 
 
 def _own_folder(folder: Path) -> Path:
@@ -178,8 +185,7 @@ def test_a_decoder_s_language_model_is_recorded_and_described(workspace: Path, p
 
 def test_weights_are_recorded_and_named(workspace: Path, tmp_path_factory: pytest.TempPathFactory):
     """`fetch weights` prints what params.yaml needs; `use --weights` writes it."""
-    file = tmp_path_factory.mktemp("home") / "w.safetensors"
-    save_file({"stem.weight": np.ones((2, 3), np.float32)}, file)
+    file = _weights_of("resnet18", tmp_path_factory.mktemp("home"))
     told = _captiongen("fetch", "weights", str(file), "--name", "mine").output
     assert "weights: data/raw/weights/mine.safetensors" in told
     assert _captiongen("use", "flickr8k", "--encoder", "resnet18", "--weights", str(file)).exit_code == 0
@@ -200,8 +206,7 @@ def test_the_starter_s_settings_come_with_or_without_its_weights(
     preset = load_params(workspace / "params.yaml")
     assert preset.preprocess.image_size_px == 288
     assert [phase.kind for phase in preset.train.phases] == ["frozen", "self_critical"]
-    file = tmp_path_factory.mktemp("home") / "w.safetensors"
-    save_file({"stem.weight": np.ones((2, 3), np.float32)}, file)
+    file = _weights_of("tf_efficientnet_lite2", tmp_path_factory.mktemp("home"))
     assert "fetch weights" not in _captiongen("use", "starter", "--weights", str(file)).output
     encoder = load_params(workspace / "params.yaml").train.encoder
     assert encoder.weights == preset.train.encoder.weights
@@ -209,6 +214,18 @@ def test_the_starter_s_settings_come_with_or_without_its_weights(
     _captiongen("use", "starter", "--encoder", "resnet18")
     encoder = load_params(workspace / "params.yaml").train.encoder
     assert (encoder.name, encoder.weights, encoder.weights_sha256) == ("resnet18", "hub", None)
+
+
+def test_weights_of_another_encoder_are_refused_at_once(workspace: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A file that does not fit, or is not there, is refused by `use`; params.yaml stays, and nothing is imported."""
+    before = (workspace / "params.yaml").read_bytes()
+    home = tmp_path_factory.mktemp("home")
+    asked = ("use", "flickr8k", "--encoder", "resnet34", "--weights")
+    told = _fails(*asked, str(_weights_of("resnet18", home)), error=EncoderError)
+    assert "does not fit the encoder 'resnet34'" in told
+    assert "found none at" in _fails(*asked, str(home / "nope"), error=EncoderError)
+    assert (workspace / "params.yaml").read_bytes() == before
+    assert not (workspace / "data").exists()
 
 
 def test_calls_that_cannot_work_say_why(workspace: Path):

@@ -11,7 +11,7 @@ import typer
 from captiongen.cli.layout import Layout
 from captiongen.cli.raw_data import RawData
 from captiongen.errors import ParamsError, SourceError, UsageError
-from captiongen.params import Params, load_params
+from captiongen.params import EncoderParams, Params, load_params
 
 if TYPE_CHECKING:
     from captiongen.data.folder_format import FolderFormat, Survey
@@ -126,6 +126,7 @@ def use(
         if keeps_settings or former.weights_sha256:  # the file of another encoder does not fit
             changes |= {"train.encoder.weights": "hub", "train.encoder.weights_sha256": None}
     if weights is not None:
+        _need_fitting(weights, former, encoder or former.name)
         path, sha256 = raw.fetch_weights(weights, encoder or former.name)
         changes |= {"train.encoder.weights": path.as_posix(), "train.encoder.weights_sha256": sha256}
     if decoder is not None:
@@ -169,6 +170,14 @@ def _refuse_unknown_encoder(name: str | None) -> None:
     if not timm.is_model(name):
         similar = ", ".join(timm.list_models(f"{name[:4]}*")[:6]) or "resnet18, convnext_nano, ..."
         raise UsageError(f"Expected the name of a timm model as --encoder, found {name!r}. Some: {similar}")
+
+
+def _need_fitting(weights: Path, params: EncoderParams, name: str) -> None:
+    """Refuses a file that `captiongen train` would refuse, before anything is written; raises EncoderError."""
+    from captiongen.model.encoder import build_encoder
+
+    of_file = {"name": name, "weights": str(weights.expanduser()), "weights_sha256": None}
+    build_encoder(params.model_copy(update=of_file))
 
 
 def _is_configured(layout: Layout, changes: Mapping[str, object]) -> bool:
